@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Gate, Library } from './index.ts'
+import { authenticator } from './gate/authenticate.ts'
+import { plainAnswer } from './gate/plain.ts'
+import { handlerRoute, libraryRoute, type AcceptOptions, type Route, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+
+/** What gate101 uses of a Fastify request. */
+export interface FastifyRequestLike {
+  readonly raw: IncomingMessage
+}
+
+/** What gate101 uses of a Fastify reply. */
+export interface FastifyReplyLike {
+  readonly raw: ServerResponse
+  code(status: number): unknown
+  header(name: string, value: string): unknown
+  send(body?: unknown): unknown
+}
+
+/** A Fastify route handler. */
+export type FastifyHandler<Request extends FastifyRequestLike> = (request: Request, reply: FastifyReplyLike) => unknown
+
+/**
+ * Makes a WebSocket endpoint an ordinary Fastify route: all hooks run before the 101, headers of `onSend` are on it.
+ * `identify` and the handler get `request`.
+ *
+ * @example
+ * ```ts
+ * fastify.get('/live', { preHandler: requireLogin }, websocket(gate, (socket) => socket.send('hello')))
+ * ```
+ */
+export function websocket<Request extends FastifyRequestLike, Claims>(
+  gate: Gate<Request, Claims>,
+  handler: WebSocketHandler<Request, Claims>,
+  options?: WebSocketOptions,
+): FastifyHandler<Request> {
+  return endpoint(handlerRoute(gate, handler as WebSocketHandler, options))
+}
+
+/**
+ * A route whose handshakes a WebSocket library takes over. A plain request gets 426.
+ *
+ * @example
+ * ```ts
+ * fastify.get('/graphql', { preHandler: requireLogin }, accept(gate, wss))
+ * ```
+ */
+export function accept<Request extends FastifyRequestLike, Claims>(
+  gate: Gate<Request, Claims>,
+  to?: Library,
+  options?: AcceptOptions,
+): FastifyHandler<Request> {
+  return endpoint(libraryRoute(gate, to, options))
+}
+
+/**
+ * The gate's schemes as a Fastify hook (`onRequest` or `preHandler`); sets `request.identity`.
+ *
+ * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
+ */
+export function authenticate<Request extends FastifyRequestLike, Claims>(
+  gate: Gate<Request, Claims>,
+): (request: Request, reply: FastifyReplyLike) => Promise<unknown> {
+  const ask = authenticator(gate)
+  return async (request, reply) => {
+    const outcome = await ask(request.raw, reply.raw)
+    if ('body' in outcome) return answer(reply, outcome)
+    Object.assign(request, { identity: outcome })
+    return undefined
+  }
+}
+
+function endpoint<Request extends FastifyRequestLike>(route: Route): FastifyHandler<Request> {
+  return (request, reply) => {
+    if (!route.mark(request.raw, request)) return answer(reply, plainAnswer())
+    reply.code(101)
+    reply.send()
+    return reply
+  }
+}
+
+function answer(reply: FastifyReplyLike, message: ReturnType<typeof plainAnswer>): FastifyReplyLike {
+  reply.code(message.status)
+  for (const [name, value] of message.headers) {
+    if (name !== 'Content-Length') reply.header(name, value)
+  }
+  reply.send(message.body)
+  return reply
+}

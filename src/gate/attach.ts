@@ -1,0 +1,88 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { refuse } from '../core/decision.ts'
+import { Gate101Error } from '../core/errors.ts'
+import type { Listener } from '../door/run.ts'
+import { createPathMatch } from '../handshake/target.ts'
+import { holdUpgrades } from '../upgrade/intercept.ts'
+import { survive } from '../upgrade/own.ts'
+import { writeRefusal } from '../upgrade/refuse.ts'
+import { checkNames } from './options.ts'
+import { takeUpgrade } from './take.ts'
+import type { Attachment, GateState } from './state.ts'
+
+export interface AttachOptions {
+  /**
+   * The app that decides, as Node calls it: an Express or Connect app, `koaApp.callback()`, `fastify.routing`,
+   * `getRequestListener(honoApp.fetch)`. @defaultValue the server's own `request` listeners
+   */
+  readonly app?: Listener
+  /** Paths that the gate holds: exact (`/live`) or by prefix (`/rooms/*`). @defaultValue every path */
+  readonly paths?: readonly string[]
+}
+
+/** @returns a function that gives the server back; handshakes under way are still decided. */
+export function attach(state: GateState, server: Server, options: AttachOptions): () => void {
+  checkServer(server)
+  checkNames('attach()', options, ['app', 'paths'])
+  if (options.app !== undefined && typeof options.app !== 'function') throw wrongApp()
+  const attachment: Attachment = {
+    server,
+    app: options.app ?? requestListeners(server),
+    matches: createPathMatch(options.paths),
+  }
+  const release = holdUpgrades(
+    server,
+    (req) => attachment.matches(req.url ?? ''),
+    (req, socket, head) => {
+      takeUpgrade(state, attachment, req, socket, head)
+    },
+    (_req, socket) => {
+      socket.on('error', survive)
+      if (socket.writableEnded) return // another gate on this server has answered
+      writeRefusal(socket, refuse('not_found'), state.clock)
+    },
+  )
+  if (options.app === undefined) warnOfEngine(state, server)
+  state.attachments.add(attachment)
+  return () => {
+    state.attachments.delete(attachment)
+    release()
+  }
+}
+
+function checkServer(server: Server): void {
+  if (typeof server?.emit === 'function' && typeof server.listeners === 'function') return
+  throw new Gate101Error('GATE101_CONFIG', 'attach(server): give the http.Server or https.Server, such as createServer(app), not the app.')
+}
+
+function wrongApp(): Gate101Error {
+  return new Gate101Error(
+    'GATE101_CONFIG',
+    'attach(server, { app }): app must be a function (req, res). Koa: app.callback(). Fastify: fastify.routing. Hono: getRequestListener(app.fetch).',
+  )
+}
+
+/** The server's own app: each `request` listener as Node would call it, with a rejected promise not lost. */
+function requestListeners(server: Server): Listener {
+  return (req: IncomingMessage, res: ServerResponse) => {
+    const listeners = server.listeners('request')
+    if (listeners.length === 0) {
+      throw new Gate101Error('GATE101_NOT_ATTACHED', 'The server has no request listener that could decide. Create it with one, or attach(server, { app }).')
+    }
+    return Promise.all(listeners.map((listener) => Reflect.apply(listener, server, [req, res]) as unknown))
+  }
+}
+
+/** Rule D5: engine.io answers its polling requests before the app; nobody but its own middleware can guard those. */
+function warnOfEngine(state: GateState, server: Server): void {
+  const look = (): void => {
+    const found = server.listeners('request').some((listener) => /intercepting request for path|clientPathRegex/.test(String(listener)))
+    if (!found) return
+    state.warn(
+      'unguarded_engine',
+      'A Socket.IO (engine.io) server answers polling requests on this server before the app. Write gate.attach(server, { app }) and io.engine.use(gate.engine(app)).',
+    )
+  }
+  look()
+  setImmediate(look)
+}

@@ -1,0 +1,42 @@
+import type { ServerResponse } from 'node:http'
+import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
+import { refusalMessage } from '../core/refusal-message.ts'
+
+/** What a WebSocket endpoint answers to a plain request: RFC 9110 section 15.5.22. */
+export function plainAnswer(): { status: number; headers: HeaderPairs; body: string } {
+  const message = refusalMessage(refuse('websocket_only'))
+  return { ...message, headers: [...message.headers, ['Connection', 'Upgrade']] }
+}
+
+/**
+ * Ends a response once the middleware around the route has returned: what it throws or answers after `next()` still
+ * counts.
+ */
+function endSoon(res: ServerResponse, end: () => void): void {
+  queueMicrotask(() => {
+    if (!res.headersSent && !res.writableEnded && !res.destroyed) end()
+  })
+}
+
+/** Ends the response of a marked handshake, so that everything which hooks into a response sees it end. */
+export function endWith101(res: ServerResponse): void {
+  endSoon(res, () => {
+    res.statusCode = 101
+    res.end()
+  })
+}
+
+/** Writes a refusal of gate101's own as a plain HTTP answer. */
+export function writePlain(res: ServerResponse, answer: { status: number; headers: HeaderPairs; body: string }): void {
+  endSoon(res, () => {
+    res.statusCode = answer.status
+    for (const [name] of answer.headers) res.removeHeader(name)
+    for (const [name, value] of answer.headers) res.appendHeader(name, value)
+    res.end(answer.body)
+  })
+}
+
+export function refusePlain(res: ServerResponse, refusal: Refuse): void {
+  writePlain(res, refusalMessage(refusal))
+}
+

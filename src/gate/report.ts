@@ -1,0 +1,36 @@
+import type { LiveConnection } from '../connections/connection.ts'
+import { valueOf } from '../core/handshake.ts'
+import { pathOf } from '../handshake/target.ts'
+import type { GateState } from './state.ts'
+import type { Taken } from './take.ts'
+
+/** What every event about a handshake says. The query is left out: it may hold a credential. */
+function factsOf(state: GateState, { handshake, startedAt }: Taken): { time: Date; peer: string; path: string; ms: number } {
+  const now = state.clock.now()
+  return { time: new Date(now), peer: handshake.peer.address, path: pathOf(handshake.target), ms: now - startedAt }
+}
+
+export function emitAccepted(state: GateState, taken: Taken, connection: LiveConnection): void {
+  state.emit({
+    type: 'accepted',
+    ...factsOf(state, taken),
+    connection: connection.id,
+    issuer: connection.identity.issuer,
+    subject: connection.identity.subject,
+  })
+}
+
+export function emitRefused(state: GateState, taken: Taken, code: string, status: number, cause: unknown): void {
+  state.emit({
+    type: 'refused',
+    ...factsOf(state, taken),
+    code,
+    status,
+    origin: valueOf(taken.handshake, 'origin'),
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+export function emitAborted(state: GateState, taken: Taken): void {
+  state.emit({ type: 'aborted', ...factsOf(state, taken) })
+}

@@ -1,0 +1,87 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { IncomingMessage } from 'node:http'
+import type { WebSocket } from 'ws'
+import { Gate101Error } from '../core/errors.ts'
+import type { Connection } from '../connections/connection.ts'
+import { runOf } from '../door/marks.ts'
+import { deliverTo, type Deliver, type Library } from '../upgrade/handover.ts'
+import { checkNames } from './options.ts'
+import { stateOf } from './state.ts'
+
+/**
+ * Serves one open WebSocket.
+ *
+ * @param socket - a `ws` WebSocket, already open. Messages wait until the first `message` listener is there, or until
+ *   what the handler returned has settled.
+ * @param context - the request as the framework's middleware left it: Express and `node:http` `req`, Koa `ctx`, Fastify
+ *   `request`, Hono `c`.
+ */
+export type WebSocketHandler<Context = unknown, Claims = unknown> = (
+  socket: WebSocket,
+  context: Context,
+  connection: Connection<Claims>,
+) => unknown
+
+export interface AcceptOptions {
+  /** Lets handshakes without any credential in; `identify` must name a subject all the same. @defaultValue false */
+  readonly anonymous?: boolean
+}
+
+export interface WebSocketOptions extends AcceptOptions {
+  /** Subprotocols that the handler speaks. One that the client offers is selected; none is by default. */
+  readonly protocols?: readonly string[]
+}
+
+/** What takes an accepted handshake over. */
+export type Taker =
+  | { readonly type: 'handler'; readonly handler: WebSocketHandler; readonly protocols: readonly string[] }
+  | { readonly type: 'library'; readonly deliver: Deliver }
+
+/** A WebSocket endpoint, as the adapters of all frameworks share it. */
+export interface Route {
+  /**
+   * Marks the handshake that this request is.
+   *
+   * @param status - with which the adapter will end the response.
+   * @returns false for a plain request, which the adapter answers itself.
+   */
+  mark(req: IncomingMessage, context: unknown, status?: number, proof?: { name: string; value: string }): boolean
+}
+
+function anonymousOf(options: AcceptOptions): boolean {
+  if (options.anonymous !== undefined && typeof options.anonymous !== 'boolean') {
+    throw new Gate101Error('GATE101_CONFIG', 'anonymous must be true or false.')
+  }
+  return options.anonymous ?? false
+}
+
+function protocolsOf(options: WebSocketOptions): readonly string[] {
+  const protocols = options.protocols ?? []
+  if (!Array.isArray(protocols) || protocols.some((protocol) => typeof protocol !== 'string' || protocol === '')) {
+    throw new Gate101Error('GATE101_CONFIG', 'protocols must be a list of subprotocol names.')
+  }
+  return protocols
+}
+
+export function handlerRoute(gate: object, handler: WebSocketHandler, options: WebSocketOptions = {}): Route {
+  if (typeof handler !== 'function') throw new Gate101Error('GATE101_CONFIG', 'websocket(handler): the handler must be a function (socket, req, connection).')
+  checkNames('websocket()', options, ['anonymous', 'protocols'])
+  return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols: protocolsOf(options) })
+}
+
+export function libraryRoute(gate: object, to: Library | undefined, options: AcceptOptions = {}): Route {
+  checkNames('accept()', options, ['anonymous'])
+  return makeRoute(gate, anonymousOf(options), { type: 'library', deliver: deliverTo(to) })
+}
+
+function makeRoute(gate: object, anonymous: boolean, taker: Taker): Route {
+  stateOf(gate).routes += 1
+  return {
+    mark(req, context, status = 101, proof): boolean {
+      const run = runOf(req, gate)
+      if (run === undefined) return false
+      run.mark ??= { status, proof, context, anonymous, taker, run: AsyncLocalStorage.snapshot() }
+      return true
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Clock } from '../core/clock.ts'
+import type { Refuse } from '../core/decision.ts'
+import { Gate101Error } from '../core/errors.ts'
+import type { GateEvent } from '../core/events.ts'
+import type { Handshake } from '../core/handshake.ts'
+import type { IdentityInput } from '../core/identity.ts'
+import type { Scheme } from '../core/scheme.ts'
+import type { WebSocket } from 'ws'
+import type { LiveConnection } from '../connections/connection.ts'
+import type { Ender } from '../connections/enders.ts'
+import type { Registry } from '../connections/registry.ts'
+import type { Listener } from '../door/run.ts'
+import type { Caps } from '../handshake/caps.ts'
+import type { ProxyTrust } from '../handshake/trust.ts'
+import type { Accepter } from '../upgrade/accept.ts'
+import type { Limits } from './options.ts'
+
+/** One server that a gate is attached to. */
+export interface Attachment {
+  readonly server: Server
+  /** The app as `attach` was given it, or all the server's `request` listeners. */
+  readonly app: Listener
+  readonly matches: (target: string) => boolean
+}
+
+/** What a gate owns. Only the rooms of the assembly see it; the `Gate` object has no fields. */
+export interface GateState {
+  readonly gate: object
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly identify: ((context: unknown) => IdentityInput | null | undefined | Promise<IdentityInput | null | undefined>) | undefined
+  readonly schemes: readonly Scheme[]
+  readonly credentialHeaders: readonly string[]
+  readonly trust: ProxyTrust
+  readonly caps: Caps
+  /** The handshake's own rules, in order; the first refusal ends it. */
+  readonly check: (handshake: Handshake) => Refuse | undefined
+  /** The part of them that holds for the plain requests of an engine, too. */
+  readonly checkPlain: (handshake: Handshake) => Refuse | undefined
+  readonly accepter: Accepter
+  readonly registry: Registry
+  readonly webSocketEnder: Ender<WebSocket>
+  readonly attachments: Set<Attachment>
+  readonly byRequest: WeakMap<IncomingMessage, LiveConnection>
+  readonly emit: (event: GateEvent) => void
+  readonly warn: (code: string, message: string) => void
+  nextId: number
+  /** How many routes were made: with none, an accepted handshake goes to the only other listener. */
+  routes: number
+  closing: boolean
+}
+
+const states = new WeakMap<object, GateState>()
+
+export function keepState(state: GateState): void {
+  states.set(state.gate, state)
+}
+
+/** @throws Gate101Error `GATE101_CONFIG` for anything that `createGate` did not make. */
+export function stateOf(gate: object): GateState {
+  const state = states.get(gate)
+  if (state === undefined) throw new Gate101Error('GATE101_CONFIG', 'The first argument must be a gate made by createGate().')
+  return state
+}

@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Gate, Library } from './index.ts'
+import { Gate101Error } from './core/errors.ts'
+import { authenticator } from './gate/authenticate.ts'
+import { plainAnswer } from './gate/plain.ts'
+import { handlerRoute, libraryRoute, type AcceptOptions, type Route, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+import { PROOF_FIELD } from './upgrade/headers.ts'
+
+/** What gate101 uses of a Hono context on `@hono/node-server`. */
+export interface HonoContext {
+  readonly env: unknown
+  set(key: string, value: unknown): void
+}
+
+/** A Hono handler or middleware. */
+export type HonoMiddleware<Context extends HonoContext> = (c: Context, next: () => Promise<void>) => Promise<Response | undefined>
+
+/**
+ * Makes a WebSocket endpoint an ordinary Hono route on `@hono/node-server`. `identify` and the handler get `c`. A fetch
+ * `Response` cannot be a 101: the route answers 200 with a private proof, which outer middleware must leave as it is.
+ *
+ * @example
+ * ```ts
+ * app.get('/live', websocket(gate, (socket, c, connection) => socket.send(connection.identity.subject)))
+ * gate.attach(serve({ fetch: app.fetch }))
+ * ```
+ */
+export function websocket<Context extends HonoContext, Claims>(
+  gate: Gate<Context, Claims>,
+  handler: WebSocketHandler<Context, Claims>,
+  options?: WebSocketOptions,
+): HonoMiddleware<Context> {
+  const route = handlerRoute(gate, handler as WebSocketHandler, options)
+  return async (c) => mark(route, c) ?? answer(plainAnswer())
+}
+
+/**
+ * A route whose handshakes a WebSocket library takes over. A plain request goes on to the next handler.
+ *
+ * @example
+ * ```ts
+ * app.get('/graphql', accept(gate, wss))
+ * ```
+ */
+export function accept<Context extends HonoContext, Claims>(
+  gate: Gate<Context, Claims>,
+  to?: Library,
+  options?: AcceptOptions,
+): HonoMiddleware<Context> {
+  const route = libraryRoute(gate, to, options)
+  return async (c, next) => {
+    const marked = mark(route, c)
+    if (marked === undefined) await next()
+    return marked
+  }
+}
+
+/**
+ * The gate's schemes as Hono middleware; sets the variable `identity`.
+ *
+ * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
+ */
+export function authenticate<Context extends HonoContext, Claims>(gate: Gate<Context, Claims>): HonoMiddleware<Context> {
+  const ask = authenticator(gate)
+  return async (c, next) => {
+    const { incoming, outgoing } = bindings(c)
+    const outcome = await ask(incoming, outgoing)
+    if ('body' in outcome) return answer(outcome)
+    c.set('identity', outcome)
+    await next()
+    return undefined
+  }
+}
+
+function mark(route: Route, c: HonoContext): Response | undefined {
+  const proof = randomBytes(16).toString('base64url')
+  if (!route.mark(bindings(c).incoming, c, 200, { name: PROOF_FIELD, value: proof })) return undefined
+  return new Response(null, { status: 200, headers: { [PROOF_FIELD]: proof } })
+}
+
+function bindings(c: HonoContext): { incoming: IncomingMessage; outgoing: ServerResponse } {
+  const env = c.env as Partial<{ incoming: IncomingMessage; outgoing: ServerResponse }> | undefined
+  if (env?.incoming === undefined || env.outgoing === undefined) {
+    throw new Gate101Error('GATE101_CONFIG', 'gate101/hono runs on @hono/node-server: c.env.incoming and c.env.outgoing are missing.')
+  }
+  return { incoming: env.incoming, outgoing: env.outgoing }
+}
+
+function answer(message: ReturnType<typeof plainAnswer>): Response {
+  return new Response(message.body, { status: message.status, headers: message.headers.map(([name, value]) => [name, value]) })
+}

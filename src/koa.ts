@@ -1,0 +1,93 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Gate, Library } from './index.ts'
+import { authenticator } from './gate/authenticate.ts'
+import { plainAnswer } from './gate/plain.ts'
+import { handlerRoute, libraryRoute, type AcceptOptions, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+
+/** What gate101 uses of a Koa context. */
+export interface KoaContext {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  status: number
+  body: unknown
+  state: object
+  set(field: string, value: string | string[]): void
+}
+
+/** A Koa middleware. */
+export type KoaMiddleware<Context extends KoaContext> = (ctx: Context, next: () => Promise<unknown>) => Promise<unknown>
+
+/**
+ * Makes a WebSocket endpoint an ordinary Koa route. `identify` and the handler get `ctx`. Headers set after
+ * `await next()` are on the 101; outer middleware that throws or sets another status refuses.
+ *
+ * @example
+ * ```ts
+ * router.get('/live', websocket(gate, (socket, ctx, connection) => socket.send(connection.identity.subject)))
+ * ```
+ */
+export function websocket<Context extends KoaContext, Claims>(
+  gate: Gate<Context, Claims>,
+  handler: WebSocketHandler<Context, Claims>,
+  options?: WebSocketOptions,
+): KoaMiddleware<Context> {
+  const route = handlerRoute(gate, handler as WebSocketHandler, options)
+  return async (ctx) => {
+    if (route.mark(ctx.req, ctx)) switchProtocols(ctx)
+    else answer(ctx, plainAnswer())
+  }
+}
+
+/**
+ * A route whose handshakes a WebSocket library takes over. A plain request goes on to the next middleware.
+ *
+ * @example
+ * ```ts
+ * router.get('/graphql', accept(gate, wss))
+ * ```
+ */
+export function accept<Context extends KoaContext, Claims>(
+  gate: Gate<Context, Claims>,
+  to?: Library,
+  options?: AcceptOptions,
+): KoaMiddleware<Context> {
+  const route = libraryRoute(gate, to, options)
+  return async (ctx, next) => {
+    if (!route.mark(ctx.req, ctx)) return next()
+    switchProtocols(ctx)
+    return undefined
+  }
+}
+
+/**
+ * The gate's schemes as Koa middleware; sets `ctx.state.identity`.
+ *
+ * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
+ */
+export function authenticate<Context extends KoaContext, Claims>(gate: Gate<Context, Claims>): KoaMiddleware<Context> {
+  const ask = authenticator(gate)
+  return async (ctx, next) => {
+    const outcome = await ask(ctx.req, ctx.res)
+    if ('body' in outcome) {
+      answer(ctx, outcome)
+      return undefined
+    }
+    Object.assign(ctx.state, { identity: outcome })
+    return next()
+  }
+}
+
+function switchProtocols(ctx: KoaContext): void {
+  // The body first: setting it to null resets the status.
+  ctx.body = null
+  ctx.status = 101
+}
+
+function answer(ctx: KoaContext, message: ReturnType<typeof plainAnswer>): void {
+  ctx.status = message.status
+  ctx.body = message.body
+  for (const [name, value] of message.headers) {
+    if (name === 'WWW-Authenticate') ctx.res.appendHeader(name, value)
+    else ctx.set(name, value)
+  }
+}

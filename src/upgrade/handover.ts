@@ -1,0 +1,159 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { HeaderPairs } from '../core/decision.ts'
+import { Gate101Error } from '../core/errors.ts'
+import { otherListeners, type UpgradeListener } from './intercept.ts'
+import { survive } from './own.ts'
+
+/** A `ws` `WebSocketServer`, in any of its modes. */
+export interface WebSocketServerLike {
+  shouldHandle(req: IncomingMessage): boolean | Promise<boolean>
+  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, done: (ws: never, req: IncomingMessage) => void): void
+  emit(event: 'connection', ws: never, req: IncomingMessage): boolean
+}
+
+/** A server with Node's own signature: engine.io, crossws. */
+export interface UpgradeHandlerLike {
+  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): unknown
+}
+
+/** A Socket.IO server. */
+export interface EngineOwnerLike {
+  readonly engine: UpgradeHandlerLike
+}
+
+/** http-proxy-middleware: a middleware with `upgrade` beside it. */
+export interface UpgraderLike {
+  upgrade(req: never, socket: never, head: never): unknown
+}
+
+/** The WebSocket library that takes an accepted handshake. Used as it is; nothing in it is changed. */
+export type Library = WebSocketServerLike | UpgradeHandlerLike | EngineOwnerLike | UpgraderLike | UpgradeListener
+
+/** How an accepted handshake gets to its library. */
+export type Deliver = (server: Server | undefined, req: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+/**
+ * Finds out once, when the route is made, how the library wants its handshakes.
+ *
+ * @throws Gate101Error `GATE101_CONFIG` when `to` is none of the known shapes.
+ */
+export function deliverTo(to: Library | undefined): Deliver {
+  if (to === undefined) return toSoleListener
+  if (has(to, 'shouldHandle') && has(to, 'handleUpgrade')) return toWebSocketServer(to as WebSocketServerLike)
+  if (has(to, 'upgrade')) return toUpgrader(to as UpgraderLike)
+  if (has(to, 'handleUpgrade')) return toHandler(() => to as UpgradeHandlerLike)
+  // Socket.IO has its engine only once it is attached to a server.
+  if (typeof to === 'object' && to !== null && 'engine' in to) return toHandler(() => (to as EngineOwnerLike).engine)
+  if (typeof to === 'object' && to !== null && has(to, 'attachApp')) return toHandler(() => (to as unknown as EngineOwnerLike).engine)
+  if (typeof to === 'function') return (_server, req, socket, head) => to(req, socket, head)
+  throw new Gate101Error(
+    'GATE101_CONFIG',
+    'accept(to): `to` must be a ws WebSocketServer, a Socket.IO or engine.io server, a proxy middleware with upgrade(), or a function (req, socket, head).',
+  )
+}
+
+function has(value: object, method: string): boolean {
+  return typeof (value as Record<string, unknown>)[method] === 'function'
+}
+
+/** Rule D4: without a name there must be exactly one candidate. */
+const toSoleListener: Deliver = (server, req, socket, head) => {
+  const others = server === undefined ? [] : otherListeners(server)
+  const [only] = others
+  if (only === undefined || others.length > 1) throw listenersError(others)
+  Reflect.apply(only, server, [req, socket, head])
+}
+
+function listenersError(others: readonly UpgradeListener[]): Gate101Error {
+  const names = others.map((listener) => listener.name || 'anonymous').join(', ')
+  const found = others.length === 0 ? 'the server has no other upgrade listener' : `the server has ${others.length} (${names})`
+  return new Gate101Error('GATE101_LISTENERS', `accept() without a library needs exactly one other upgrade listener; ${found}. Write accept(library).`)
+}
+
+function toWebSocketServer(to: WebSocketServerLike): Deliver {
+  return (_server, req, socket, head) => {
+    to.handleUpgrade(req, socket, head, (ws) => {
+      // Most apps forget this listener; without it a malformed frame ends the process.
+      ;(ws as unknown as { on(event: 'error', listener: () => void): void }).on('error', survive)
+      to.emit('connection', ws, req)
+    })
+  }
+}
+
+function toHandler(handler: () => UpgradeHandlerLike): Deliver {
+  return (_server, req, socket, head) => {
+    handler().handleUpgrade(req, socket, head)
+  }
+}
+
+/**
+ * A proxy middleware that has already put itself on the server's upgrade event answers `upgrade()` by doing nothing.
+ * Whether it looked at the request tells which of the two it is.
+ */
+function toUpgrader(to: UpgraderLike): Deliver {
+  return (server, req, socket, head) => {
+    const url = req.url
+    let looked = false
+    Object.defineProperty(req, 'url', {
+      configurable: true,
+      enumerable: true,
+      get: () => {
+        looked = true
+        return url
+      },
+      set: (value: string) => {
+        plain(req, value)
+      },
+    })
+    try {
+      to.upgrade(req as never, socket as never, head as never)
+    } finally {
+      if (Object.getOwnPropertyDescriptor(req, 'url')?.get !== undefined) plain(req, url)
+    }
+    if (!looked) toSoleListener(server, req, socket, head)
+  }
+}
+
+function plain(req: IncomingMessage, url: string | undefined): void {
+  Object.defineProperty(req, 'url', { configurable: true, enumerable: true, writable: true, value: url })
+}
+
+/** What a library answered; called just before the answer goes out. */
+export interface LibraryAnswer {
+  switched(): void
+  refused(status: number): void
+}
+
+/**
+ * Slips headers into the 101 that a library writes: `write` is set on this one socket until its first call.
+ *
+ * @returns a function that takes the hook off again.
+ */
+export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: LibraryAnswer): () => void {
+  const restore = (): void => {
+    delete (socket as Partial<Duplex>).write
+  }
+  const hooked = (chunk: unknown, ...rest: unknown[]): boolean => {
+    restore()
+    const text = textOf(chunk)
+    const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0)
+    const end = text.indexOf('\r\n\r\n')
+    if (status !== 101 || end < 0) {
+      answer.refused(status)
+      return Reflect.apply(socket.write, socket, [chunk, ...rest])
+    }
+    answer.switched()
+    const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
+    const slipped = text.slice(0, end) + lines + text.slice(end)
+    const [encoding, ...others] = rest
+    return Reflect.apply(socket.write, socket, [Buffer.from(slipped, 'latin1'), ...(typeof encoding === 'string' ? others : rest)])
+  }
+  socket.write = hooked as Duplex['write']
+  return restore
+}
+
+function textOf(chunk: unknown): string {
+  if (typeof chunk === 'string') return chunk
+  return chunk instanceof Uint8Array ? Buffer.from(chunk).toString('latin1') : ''
+}
