@@ -29,20 +29,20 @@ export function takeUpgrade(state: GateState, attachment: Attachment, req: Incom
   const taken: Taken = { req, head, handshake: readHandshake(req, socket), owned, attachment, startedAt }
   const refusal = state.closing ? refuse('closing') : state.check(taken.handshake)
   if (refusal !== undefined) return refuseTaken(state, taken, refusal)
-  const lease = enter(state, taken.handshake)
+  const lease = state.caps.enter(() => clientKey(state, taken.handshake))
   if (typeof lease !== 'function') return refuseTaken(state, taken, lease)
   void ask(state, taken).finally(lease)
 }
 
-function enter(state: GateState, handshake: Handshake): Refuse | (() => void) {
+/** The address that a client counts under; undefined where none can be believed (rule W1). */
+function clientKey(state: GateState, handshake: Handshake): string | undefined {
   const client = clientAddress(handshake, state.trust)
-  if (!client.believable) {
-    state.warn(
-      'unlisted_proxy',
-      'A loopback or private peer sends forwarding headers but is not listed in trustedProxies; limits per address do not apply to it.',
-    )
-  }
-  return state.caps.enter(client.believable ? addressKey(client.address) : undefined)
+  if (client.believable) return addressKey(client.address)
+  state.warn(
+    'unlisted_proxy',
+    'A loopback or private peer sends forwarding headers but is not listed in trustedProxies; limits per address do not apply to it.',
+  )
+  return undefined
 }
 
 async function ask(state: GateState, taken: Taken): Promise<void> {

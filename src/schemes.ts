@@ -1,0 +1,7 @@
+export { apiKey, hashApiKey, type ApiKeyEntry, type ApiKeyOptions } from './schemes/api-key.ts'
+export { basic, type BasicOptions, type BasicUser } from './schemes/basic.ts'
+export { bearer, type BearerOptions } from './schemes/bearer.ts'
+export { jwt } from './schemes/jwt.ts'
+export type { JwksFetchOptions, JwtOptions, JwtPayload } from './schemes/jwt-options.ts'
+export { hashPassword } from './schemes/scrypt.ts'
+export type { Scheme, SchemeRequest, SchemeResult } from './core/scheme.ts'

@@ -1,0 +1,180 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import connect from 'connect'
+import express from 'express'
+import express4 from 'express4'
+import onHeaders from 'on-headers'
+import type { Gate } from '../../../src/index.ts'
+import {
+  asyncContext,
+  BEFORE,
+  failure,
+  FORBIDDEN,
+  handlerFor,
+  judge,
+  LATE_REFUSAL,
+  REPLACEMENT,
+  ROUTES,
+  writeAnswer,
+  writeEnd,
+  type End,
+  type Outer,
+  type RouteSpec,
+} from '../app.ts'
+import { makeGate, serve, type Adapter, type NodeMiddleware, type Setup } from './types.ts'
+
+const same = (req: IncomingMessage): IncomingMessage => req
+
+/** The app's guard as Connect middleware. */
+export const guard: NodeMiddleware = (req, res, next) => {
+  const refusal = judge(req)
+  if (refusal !== undefined) return writeAnswer(res, refusal.status, refusal.headers, refusal.body)
+  return asyncContext.run('alice', next)
+}
+
+/** @param failAsync - how this framework lets an async handler fail. */
+function endOf(gate: Gate, end: End, failAsync: NodeMiddleware): NodeMiddleware {
+  if (end.type === 'websocket') return gate.websocket(handlerFor(end.handler, same), end.options)
+  if (end.type === 'rejects') return failAsync
+  if (end.type === 'throws') {
+    return () => {
+      throw failure()
+    }
+  }
+  return (_req, res) => writeEnd(res, end)
+}
+
+/**
+ * In the Connect family a middleware hears of the answer by a hook on its head, not by what `next()` returns. Each of
+ * these is what the common middlewares do.
+ */
+const OUTERS: Record<Outer, NodeMiddleware> = {
+  'throws-after': (_req, _res, next) => {
+    next()
+    throw failure()
+  },
+  'forbids-after': (_req, res, next) => {
+    onHeaders(res, () => {
+      res.statusCode = LATE_REFUSAL.status
+    })
+    next()
+  },
+  'replaces-after': (_req, res, next) => {
+    const { end } = res
+    res.end = function replaced(this: ServerResponse): ServerResponse {
+      res.end = end
+      res.statusCode = REPLACEMENT.status
+      return res.end(REPLACEMENT.body)
+    }
+    next()
+  },
+  'sets-after': (_req, res, next) => {
+    onHeaders(res, () => {
+      res.setHeader('X-After', 'yes')
+    })
+    next()
+  },
+  'sets-before': (_req, res, next) => {
+    for (const [name, value] of BEFORE) res.appendHeader(name, value)
+    next()
+  },
+  'sets-forbidden': (_req, res, next) => {
+    for (const [name, value] of FORBIDDEN) res.setHeader(name, value)
+    next()
+  },
+}
+
+/** The middlewares of one route, in order. */
+export function chainOf(gate: Gate, setup: Setup, route: RouteSpec, failAsync: NodeMiddleware): NodeMiddleware[] {
+  const chain: NodeMiddleware[] = [
+    (req, res, next) => {
+      setup.observer.watch(req, res)
+      next()
+    },
+  ]
+  if (route.outer !== undefined) chain.push(OUTERS[route.outer])
+  if (route.guarded !== false) chain.push(setup.door === 'schemes' ? (gate.authenticate() as NodeMiddleware) : guard)
+  chain.push(endOf(gate, route.end, failAsync))
+  return chain
+}
+
+/** Runs middlewares one after the other; what the last one returns is returned. */
+function runChain(chain: readonly NodeMiddleware[], req: IncomingMessage, res: ServerResponse): unknown {
+  let returned: unknown
+  const run = (index: number): void => {
+    returned = chain[index]?.(req, res, () => {
+      run(index + 1)
+    })
+  }
+  run(0)
+  return returned
+}
+
+const rejecting: NodeMiddleware = async () => {
+  await Promise.resolve()
+  throw failure()
+}
+
+/** Where a framework does not look at what a handler returns, apps hand the failure on themselves. */
+const passing: NodeMiddleware = (_req, _res, next) => {
+  setImmediate(next, failure())
+}
+
+/** Plain `node:http`: a table of paths, as small services have it. */
+export const nodeHttp: Adapter = {
+  framework: 'http',
+  async build(setup) {
+    const gate = makeGate(setup, same)
+    const routes = new Map(ROUTES.map((route) => [route.path, chainOf(gate, setup, route, rejecting)]))
+    const listener = (req: IncomingMessage, res: ServerResponse): unknown => {
+      const chain = routes.get((req.url ?? '').split('?')[0] ?? '')
+      if (chain !== undefined && req.method === 'GET') return returnedBy(chain, req, res)
+      return writeAnswer(res, 404, [], 'no such page')
+    }
+    const server = serve(setup, listener as (req: IncomingMessage, res: ServerResponse) => void)
+    gate.attach(server)
+    return { server, gate }
+  },
+}
+
+/** On plain HTTP nobody would hear a rejected promise of a listener: it would end the process. */
+function returnedBy(chain: readonly NodeMiddleware[], req: IncomingMessage, res: ServerResponse): unknown {
+  return runChain(chain, req, res)
+}
+
+export const connectApp: Adapter = {
+  framework: 'connect',
+  async build(setup) {
+    const gate = makeGate(setup, same)
+    const app = connect()
+    for (const route of ROUTES) {
+      for (const middleware of chainOf(gate, setup, route, passing)) app.use(route.path, middleware)
+    }
+    const server = serve(setup, app)
+    gate.attach(server)
+    return { server, gate }
+  },
+}
+
+export const expressApp: Adapter = {
+  framework: 'express5',
+  async build(setup) {
+    const gate = makeGate(setup, same)
+    const app = express()
+    for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, rejecting))
+    const server = serve(setup, app)
+    gate.attach(server)
+    return { server, gate }
+  },
+}
+
+export const express4App: Adapter = {
+  framework: 'express4',
+  async build(setup) {
+    const gate = makeGate(setup, same)
+    const app = express4()
+    for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, passing))
+    const server = serve(setup, app)
+    gate.attach(server)
+    return { server, gate }
+  },
+}
