@@ -2,7 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
 import { plainAnswer } from './gate/plain.ts'
-import { handlerRoute, libraryRoute, type AcceptOptions, type Route, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+import {
+  handlerRoute,
+  libraryRoute,
+  type AcceptOptions,
+  type Route,
+  type WebSocketHandler,
+  type WebSocketOptions,
+} from './gate/routes.ts'
 
 /** What gate101 uses of a Fastify request. */
 export interface FastifyRequestLike {

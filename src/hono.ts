@@ -4,7 +4,14 @@ import type { Gate, Library } from './index.ts'
 import { Gate101Error } from './core/errors.ts'
 import { authenticator } from './gate/authenticate.ts'
 import { plainAnswer } from './gate/plain.ts'
-import { handlerRoute, libraryRoute, type AcceptOptions, type Route, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+import {
+  handlerRoute,
+  libraryRoute,
+  type AcceptOptions,
+  type Route,
+  type WebSocketHandler,
+  type WebSocketOptions,
+} from './gate/routes.ts'
 import { PROOF_FIELD } from './upgrade/headers.ts'
 
 /** What gate101 uses of a Hono context on `@hono/node-server`. */
@@ -14,7 +21,10 @@ export interface HonoContext {
 }
 
 /** A Hono handler or middleware. */
-export type HonoMiddleware<Context extends HonoContext> = (c: Context, next: () => Promise<void>) => Promise<Response | undefined>
+export type HonoMiddleware<Context extends HonoContext> = (
+  c: Context,
+  next: () => Promise<void>,
+) => Promise<Response | undefined>
 
 /**
  * Makes a WebSocket endpoint an ordinary Hono route on `@hono/node-server`. `identify` and the handler get `c`. A fetch
@@ -61,7 +71,9 @@ export function accept<Context extends HonoContext, Claims>(
  *
  * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
  */
-export function authenticate<Context extends HonoContext, Claims>(gate: Gate<Context, Claims>): HonoMiddleware<Context> {
+export function authenticate<Context extends HonoContext, Claims>(
+  gate: Gate<Context, Claims>,
+): HonoMiddleware<Context> {
   const ask = authenticator(gate)
   return async (c, next) => {
     const { incoming, outgoing } = bindings(c)
@@ -82,11 +94,17 @@ function mark(route: Route, c: HonoContext): Response | undefined {
 function bindings(c: HonoContext): { incoming: IncomingMessage; outgoing: ServerResponse } {
   const env = c.env as Partial<{ incoming: IncomingMessage; outgoing: ServerResponse }> | undefined
   if (env?.incoming === undefined || env.outgoing === undefined) {
-    throw new Gate101Error('GATE101_CONFIG', 'gate101/hono runs on @hono/node-server: c.env.incoming and c.env.outgoing are missing.')
+    throw new Gate101Error(
+      'GATE101_CONFIG',
+      'gate101/hono runs on @hono/node-server: c.env.incoming and c.env.outgoing are missing.',
+    )
   }
   return { incoming: env.incoming, outgoing: env.outgoing }
 }
 
 function answer(message: ReturnType<typeof plainAnswer>): Response {
-  return new Response(message.body, { status: message.status, headers: message.headers.map(([name, value]) => [name, value]) })
+  return new Response(message.body, {
+    status: message.status,
+    headers: message.headers.map(([name, value]) => [name, value]),
+  })
 }

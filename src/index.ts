@@ -14,7 +14,14 @@ import type { Authenticate } from './schemes/middleware.ts'
 import { inject, type InjectRequest } from './gate/inject.ts'
 import type { GateOptions } from './gate/options.ts'
 import { endWith101, plainAnswer, writePlain } from './gate/plain.ts'
-import { handlerRoute, libraryRoute, type AcceptOptions, type Route, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+import {
+  handlerRoute,
+  libraryRoute,
+  type AcceptOptions,
+  type Route,
+  type WebSocketHandler,
+  type WebSocketOptions,
+} from './gate/routes.ts'
 import type { Library } from './upgrade/handover.ts'
 
 export { Gate101Error, type Gate101ErrorCode } from './core/errors.ts'
@@ -131,7 +138,9 @@ export interface Gate<Context = IncomingMessage, Claims = unknown> {
  * gate.attach(server)
  * ```
  */
-export function createGate<Context = IncomingMessage, Claims = unknown>(options: GateOptions<Context, Claims>): Gate<Context, Claims> {
+export function createGate<Context = IncomingMessage, Claims = unknown>(
+  options: GateOptions<Context, Claims>,
+): Gate<Context, Claims> {
   const events = new EventEmitter()
   const gate: Gate<Context, Claims> = {
     attach: (server, attachOptions = {}) => attach(state, server, attachOptions),

@@ -2,7 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
 import { plainAnswer } from './gate/plain.ts'
-import { handlerRoute, libraryRoute, type AcceptOptions, type WebSocketHandler, type WebSocketOptions } from './gate/routes.ts'
+import {
+  handlerRoute,
+  libraryRoute,
+  type AcceptOptions,
+  type WebSocketHandler,
+  type WebSocketOptions,
+} from './gate/routes.ts'
 
 /** What gate101 uses of a Koa context. */
 export interface KoaContext {

@@ -48,7 +48,13 @@ export class LiveConnection implements Connection {
   }
 
   /** @param carrier - the WebSocket or raw socket that `ender` can end. */
-  static create<Carrier>(id: string, identity: Identity, carrier: Carrier, ender: Ender<Carrier>, clock: Clock): LiveConnection {
+  static create<Carrier>(
+    id: string,
+    identity: Identity,
+    carrier: Carrier,
+    ender: Ender<Carrier>,
+    clock: Clock,
+  ): LiveConnection {
     return new LiveConnection(id, identity, carrier, ender, clock)
   }
 

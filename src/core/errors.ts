@@ -1,9 +1,5 @@
 /** Codes of the errors that gate101 throws at its own caller (never at a client). */
-export type Gate101ErrorCode =
-  | 'GATE101_CONFIG'
-  | 'GATE101_IDENTITY'
-  | 'GATE101_NOT_ATTACHED'
-  | 'GATE101_LISTENERS'
+export type Gate101ErrorCode = 'GATE101_CONFIG' | 'GATE101_IDENTITY' | 'GATE101_NOT_ATTACHED' | 'GATE101_LISTENERS'
 
 /**
  * A mistake in how gate101 is set up or called. The message says what is wrong and how to mend it.

@@ -67,7 +67,12 @@ export interface TraceStep {
 
 /** What `gate.inject()` returns: the decision as data. */
 export type Injected<Claims = unknown> =
-  | { readonly type: 'accept'; readonly identity: Identity<Claims>; readonly headers: HeaderPairs; readonly trace: readonly TraceStep[] }
+  | {
+      readonly type: 'accept'
+      readonly identity: Identity<Claims>
+      readonly headers: HeaderPairs
+      readonly trace: readonly TraceStep[]
+    }
   | {
       readonly type: 'refuse'
       readonly code: string

@@ -21,16 +21,22 @@ export interface Identity<Claims = unknown> {
 }
 
 /** What `identify` and the schemes' callbacks return: an {@link Identity} in which `issuer` may be left out. */
-export type IdentityInput<Claims = unknown> = Omit<Identity<Claims>, 'issuer'> & { readonly issuer?: string | undefined }
+export type IdentityInput<Claims = unknown> = Omit<Identity<Claims>, 'issuer'> & {
+  readonly issuer?: string | undefined
+}
 
 const MAX_ID = 1024
 
 function id(field: string, value: unknown): string {
   if (typeof value === 'number' && Number.isFinite(value)) return String(value)
   if (typeof value !== 'string' || value === '') {
-    throw new Gate101Error('GATE101_IDENTITY', `identity.${field} must be a non-empty string (got ${value === '' ? 'an empty one' : typeof value}).`)
+    throw new Gate101Error(
+      'GATE101_IDENTITY',
+      `identity.${field} must be a non-empty string (got ${value === '' ? 'an empty one' : typeof value}).`,
+    )
   }
-  if (value.length > MAX_ID) throw new Gate101Error('GATE101_IDENTITY', `identity.${field} is longer than ${MAX_ID} characters.`)
+  if (value.length > MAX_ID)
+    throw new Gate101Error('GATE101_IDENTITY', `identity.${field} is longer than ${MAX_ID} characters.`)
   return value
 }
 

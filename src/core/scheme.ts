@@ -1,5 +1,6 @@
 import type { Handshake } from './handshake.ts'
 import type { IdentityInput } from './identity.ts'
+import type { Waiting } from './waiting.ts'
 import type { RefusalCode } from './refusals.ts'
 
 /** What a scheme found. *Absent* (no credential of this kind was sent) and *refused* (a wrong one was) never mix. */
@@ -33,5 +34,5 @@ export interface Scheme<Claims = unknown> {
   /** Value of `WWW-Authenticate` (RFC 9110 section 11.6.1) for a refusal with this code. */
   challenge(code: RefusalCode): string
   /** Never throws for a bad credential; a throw means that the scheme itself failed and refuses with 503. */
-  verify(request: SchemeRequest, signal: AbortSignal): SchemeResult<Claims> | Promise<SchemeResult<Claims>>
+  verify(request: SchemeRequest, waiting: Waiting): SchemeResult<Claims> | Promise<SchemeResult<Claims>>
 }

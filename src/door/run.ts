@@ -62,6 +62,10 @@ export function runApp({ app, req, facts, gate, phase, framed }: RunRequest): Do
   sink.on('error', ignore)
   // ServerResponse needs of its socket what the sink has; it is no net.Socket, so that nothing real is reachable.
   res.assignSocket(sink as unknown as Socket)
+  // Node's server hands a socket's 'drain' on to the response; a body with back-pressure waits for it.
+  sink.on('drain', () => {
+    if (res.writableNeedDrain) res.emit('drain')
+  })
   start(app, req, res, settle)
   return {
     outcome,
@@ -84,7 +88,13 @@ function start(app: Listener, req: IncomingMessage, res: ServerResponse, settle:
   }
 }
 
-function watchVerdict(res: ServerResponse, sink: Sink, run: Run, head: Head | undefined, settle: (outcome: Outcome) => void): void {
+function watchVerdict(
+  res: ServerResponse,
+  sink: Sink,
+  run: Run,
+  head: Head | undefined,
+  settle: (outcome: Outcome) => void,
+): void {
   if (head === undefined) return settle(refuse('bad_answer'))
   const mark = run.mark
   if (mark !== undefined && fulfils(head, mark)) {

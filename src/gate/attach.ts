@@ -52,7 +52,10 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
 
 function checkServer(server: Server): void {
   if (typeof server?.emit === 'function' && typeof server.listeners === 'function') return
-  throw new Gate101Error('GATE101_CONFIG', 'attach(server): give the http.Server or https.Server, such as createServer(app), not the app.')
+  throw new Gate101Error(
+    'GATE101_CONFIG',
+    'attach(server): give the http.Server or https.Server, such as createServer(app), not the app.',
+  )
 }
 
 function wrongApp(): Gate101Error {
@@ -67,7 +70,10 @@ function requestListeners(server: Server): Listener {
   return (req: IncomingMessage, res: ServerResponse) => {
     const listeners = server.listeners('request')
     if (listeners.length === 0) {
-      throw new Gate101Error('GATE101_NOT_ATTACHED', 'The server has no request listener that could decide. Create it with one, or attach(server, { app }).')
+      throw new Gate101Error(
+        'GATE101_NOT_ATTACHED',
+        'The server has no request listener that could decide. Create it with one, or attach(server, { app }).',
+      )
     }
     return Promise.all(listeners.map((listener) => Reflect.apply(listener, server, [req, res]) as unknown))
   }
@@ -76,7 +82,9 @@ function requestListeners(server: Server): Listener {
 /** Rule D5: engine.io answers its polling requests before the app; nobody but its own middleware can guard those. */
 function warnOfEngine(state: GateState, server: Server): void {
   const look = (): void => {
-    const found = server.listeners('request').some((listener) => /intercepting request for path|clientPathRegex/.test(String(listener)))
+    const found = server
+      .listeners('request')
+      .some((listener) => /intercepting request for path|clientPathRegex/.test(String(listener)))
     if (!found) return
     state.warn(
       'unguarded_engine',

@@ -23,7 +23,9 @@ export function authenticateMiddleware(state: GateState): Authenticate {
 }
 
 /** The same for frameworks that write their answer themselves: who it is, or the refusal as data. */
-export function authenticator(gate: object): (req: IncomingMessage, res: ServerResponse) => Promise<Identity | RefusalMessage> {
+export function authenticator(
+  gate: object,
+): (req: IncomingMessage, res: ServerResponse) => Promise<Identity | RefusalMessage> {
   const state = stateOf(gate)
   checkSchemes(state)
   return (req, res) => authenticateRequest(state.schemes, req, res, { deadline: state.limits.deadline, known })

@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { CLOSE_CODES } from '../core/close-codes.ts'
 import { systemClock } from '../core/clock.ts'
-import type { GateEvent } from '../core/events.ts'
 import { valueOf, type Handshake } from '../core/handshake.ts'
 import type { Refuse } from '../core/decision.ts'
 import { createWebSocketEnder } from '../connections/enders.ts'
@@ -21,19 +20,25 @@ const MAX_HEADERS = 64
 const MAX_CREDENTIAL_BYTES = 8192
 
 /** Makes what a gate owns. `gate` is the object that stands for it. */
-export function createState<Context, Claims>(gate: object, options: GateOptions<Context, Claims>, events: EventEmitter): GateState {
+export function createState<Context, Claims>(
+  gate: object,
+  options: GateOptions<Context, Claims>,
+  events: EventEmitter,
+): GateState {
   checkOptions(options as GateOptions<never>)
   const limits = readLimits(options.limits)
   const schemes = readSchemes(options.authenticate)
   const credentialHeaders = readCredentialHeaders(options.credentialHeaders, schemes)
   const trust = createProxyTrust(options.trustedProxies)
   const clock = systemClock
-  const emit = (event: GateEvent): void => {
+  const emit: GateState['emit'] = (type, make) => {
+    // Most apps listen to few events: the others cost nothing.
+    if (events.listenerCount(type) === 0) return
     try {
-      events.emit(event.type, event)
+      events.emit(type, make())
     } catch (error) {
       // A listener's mistake must not leave a handshake without its answer.
-      process.emitWarning(`A listener of the event "${event.type}" threw: ${String(error)}`, 'Gate101Warning')
+      process.emitWarning(`A listener of the event "${type}" threw: ${String(error)}`, 'Gate101Warning')
     }
   }
   const state: GateState = {
@@ -49,7 +54,13 @@ export function createState<Context, Claims>(gate: object, options: GateOptions<
     accepter: createAccepter(limits.message),
     registry: createRegistry((connection) => {
       const { id, reason = 'closed', cause } = connection
-      emit({ type: 'ended', time: new Date(clock.now()), connection: id, reason, ...(cause === undefined ? {} : { cause }) })
+      emit('ended', () => ({
+        type: 'ended',
+        time: new Date(clock.now()),
+        connection: id,
+        reason,
+        ...(cause === undefined ? {} : { cause }),
+      }))
     }),
     webSocketEnder: createWebSocketEnder(clock),
     attachments: new Set(),
@@ -82,16 +93,17 @@ function createChecks(
   return {
     check: (handshake) => checkShape(handshake, shape) ?? common(handshake) ?? checkOrigin(handshake),
     // Browsers send no Origin with a same-origin GET; one that is there must pass all the same.
-    checkPlain: (handshake) => common(handshake) ?? (valueOf(handshake, 'origin') === undefined ? undefined : checkOrigin(handshake)),
+    checkPlain: (handshake) =>
+      common(handshake) ?? (valueOf(handshake, 'origin') === undefined ? undefined : checkOrigin(handshake)),
   }
 }
 
-function createWarn(emit: (event: GateEvent) => void): (code: string, message: string) => void {
+function createWarn(emit: GateState['emit']): (code: string, message: string) => void {
   const said = new Set<string>()
   return (code, message) => {
     if (said.has(code)) return
     said.add(code)
-    emit({ type: 'warning', time: new Date(), code, message })
+    emit('warning', () => ({ type: 'warning', time: new Date(), code, message }))
     process.emitWarning(message, { type: 'Gate101Warning', code })
   }
 }

@@ -9,6 +9,7 @@ import { runApp, type AnswerBody, type DoorRun, type Listener } from '../door/ru
 import type { SocketFacts } from '../door/sink.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
 import { runSchemes } from '../schemes/combine.ts'
+import { Waiting } from '../core/waiting.ts'
 import type { GateState } from './state.ts'
 
 /** Why a decision is not awaited any longer. */
@@ -52,13 +53,13 @@ function stopped(lost: Lost): Stopped {
 }
 
 async function askSchemes(state: GateState, asking: Asking): Promise<Identity | Stopped> {
-  const controller = new AbortController()
+  const waiting = new Waiting()
   let why: Lost | undefined
   void asking.lost.then((lost) => {
     why = lost
-    controller.abort()
+    waiting.abort()
   })
-  const outcome = await runSchemes(state.schemes, asking.handshake, controller.signal)
+  const outcome = await runSchemes(state.schemes, asking.handshake, waiting)
   if (why !== undefined) return stopped(why)
   if (outcome.type === 'refuse') {
     asking.trace?.('schemes', outcome.refuse.code)
@@ -80,7 +81,8 @@ async function askApp(state: GateState, asking: Asking, known: Identity | undefi
     asking.trace?.('app', `answered ${outcome.head.status}`)
     return { ...outcome, run }
   }
-  const decided = outcome.type === 'refuse' ? outcome : await judgeMarked(state, asking, outcome.mark, outcome.head.headers, known)
+  const decided =
+    outcome.type === 'refuse' ? outcome : await judgeMarked(state, asking, outcome.mark, outcome.head.headers, known)
   run.close()
   if (outcome.type === 'refuse') asking.trace?.('app', outcome.code)
   return decided

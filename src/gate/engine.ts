@@ -29,7 +29,11 @@ export function engineMiddleware(state: GateState, app: Listener): EngineMiddlew
 
 async function askPlain(state: GateState, app: Listener, req: IncomingMessage, res: ServerResponse): Promise<boolean> {
   const sent = readHandshake(req, req.socket)
-  const handshake: Handshake = { ...sent, method: 'GET', headers: sent.headers.filter(([name]) => !isContentField(name)) }
+  const handshake: Handshake = {
+    ...sent,
+    method: 'GET',
+    headers: sent.headers.filter(([name]) => !isContentField(name)),
+  }
   const refused = state.checkPlain(handshake)
   if (refused !== undefined) {
     refusePlain(res, refused)

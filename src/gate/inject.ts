@@ -38,13 +38,25 @@ export async function inject(state: GateState, request: InjectRequest): Promise<
   if (refused !== undefined) return ownRefusal(refused, trace)
   const attachment = [...state.attachments].find(({ matches }) => matches(handshake.target))
   if (attachment === undefined) {
-    throw new Gate101Error('GATE101_NOT_ATTACHED', 'inject() asks the app of a server: call gate.attach(server) first, with this path among its paths.')
+    throw new Gate101Error(
+      'GATE101_NOT_ATTACHED',
+      'inject() asks the app of a server: call gate.attach(server) first, with this path among its paths.',
+    )
   }
   const { lost, cancel } = deadline(state)
   const facts = factsOf(handshake.peer)
   const req = toRequest(handshake, facts)
   try {
-    const decided = await decide(state, { handshake, req, facts, app: attachment.app, phase: 'inject', framed: false, lost, trace: step })
+    const decided = await decide(state, {
+      handshake,
+      req,
+      facts,
+      app: attachment.app,
+      phase: 'inject',
+      framed: false,
+      lost,
+      trace: step,
+    })
     return await toData(state, decided, trace, lost)
   } finally {
     cancel()
@@ -64,7 +76,10 @@ function deadline(state: GateState): { lost: Promise<Lost>; cancel: () => void }
 function toHandshake(request: InjectRequest): Handshake {
   const { url, peer, headers = {} } = request
   if (typeof url !== 'string' || typeof peer?.address !== 'string') {
-    throw new Gate101Error('GATE101_CONFIG', 'inject({ url, headers?, peer: { address } }): url and peer.address are required.')
+    throw new Gate101Error(
+      'GATE101_CONFIG',
+      'inject({ url, headers?, peer: { address } }): url and peer.address are required.',
+    )
   }
   const given = Object.entries(headers).flatMap(([name, value]) =>
     (typeof value === 'string' ? [value] : [...value]).map((one): readonly [string, string] => [name, one]),
@@ -96,11 +111,21 @@ function toHandshake(request: InjectRequest): Handshake {
 
 function factsOf(peer: Peer): SocketFacts {
   const family = peer.address.includes(':') ? 'IPv6' : 'IPv4'
-  return { remoteAddress: peer.address, remotePort: 0, remoteFamily: family, localAddress: peer.localAddress, localPort: 0, encrypted: peer.encrypted }
+  return {
+    remoteAddress: peer.address,
+    remotePort: 0,
+    remoteFamily: family,
+    localAddress: peer.localAddress,
+    localPort: 0,
+    encrypted: peer.encrypted,
+  }
 }
 
 /** A real `IncomingMessage` on a socket that leads nowhere. */
-export function toRequest(handshake: Pick<Handshake, 'method' | 'target' | 'headers'>, facts: SocketFacts): IncomingMessage {
+export function toRequest(
+  handshake: Pick<Handshake, 'method' | 'target' | 'headers'>,
+  facts: SocketFacts,
+): IncomingMessage {
   const socket = Object.assign(new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() }), facts)
   const req = new IncomingMessage(socket as unknown as Socket)
   req.method = handshake.method
@@ -128,10 +153,22 @@ function mergeHeaders(headers: HeaderPairs): IncomingMessage['headers'] {
 
 function ownRefusal(refusal: Refuse, trace: readonly TraceStep[]): Injected {
   const { status, headers, body } = refusalMessage(refusal)
-  return { type: 'refuse', code: refusal.code, status, headers: headersForRefusal(headers, status), body: Buffer.from(body), trace }
+  return {
+    type: 'refuse',
+    code: refusal.code,
+    status,
+    headers: headersForRefusal(headers, status),
+    body: Buffer.from(body),
+    trace,
+  }
 }
 
-async function toData(state: GateState, decided: Decided, trace: readonly TraceStep[], lost: Promise<Lost>): Promise<Injected> {
+async function toData(
+  state: GateState,
+  decided: Decided,
+  trace: readonly TraceStep[],
+  lost: Promise<Lost>,
+): Promise<Injected> {
   if (decided.type === 'accept') {
     const { identity, headers } = decided.decision
     return { type: 'accept', identity, headers: headersFor101(headers), trace }
@@ -151,5 +188,12 @@ async function toData(state: GateState, decided: Decided, trace: readonly TraceS
   })
   await Promise.race([done, lost])
   run.close()
-  return { type: 'refuse', code: 'app', status: head.status, headers: headersForRefusal(head.headers, head.status), body: Buffer.concat(chunks), trace }
+  return {
+    type: 'refuse',
+    code: 'app',
+    status: head.status,
+    headers: headersForRefusal(head.headers, head.status),
+    body: Buffer.concat(chunks),
+    trace,
+  }
 }

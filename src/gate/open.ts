@@ -19,12 +19,19 @@ const toSoleListener = deliverTo(undefined)
 export function open(state: GateState, taken: Taken, decision: Accept, mark: Mark | undefined): Refuse | undefined {
   const taker = mark?.taker as Taker | undefined
   if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener)
-  if (taker.type === 'library') return openLibrary(state, taken, decision, (...args) => mark.run(() => taker.deliver(...args)))
+  if (taker.type === 'library')
+    return openLibrary(state, taken, decision, (...args) => mark.run(() => taker.deliver(...args)))
   openHandler(state, taken, decision, mark, taker)
   return undefined
 }
 
-function connect<Carrier>(state: GateState, taken: Taken, decision: Accept, carrier: Carrier, ender: Ender<Carrier>): LiveConnection {
+function connect<Carrier>(
+  state: GateState,
+  taken: Taken,
+  decision: Accept,
+  carrier: Carrier,
+  ender: Ender<Carrier>,
+): LiveConnection {
   const id = `c${process.pid.toString(36)}-${(state.nextId++).toString(36)}`
   const connection = LiveConnection.create(id, decision.identity, carrier, ender, state.clock)
   state.byRequest.set(taken.req, connection)
@@ -53,7 +60,12 @@ function openHandler(
 }
 
 /** Apart from the above, so that nothing which lives as long as the connection holds on to its request. */
-function serve(ws: WebSocket, connection: LiveConnection, mark: Mark, taker: Extract<Taker, { type: 'handler' }>): void {
+function serve(
+  ws: WebSocket,
+  connection: LiveConnection,
+  mark: Mark,
+  taker: Extract<Taker, { type: 'handler' }>,
+): void {
   const hold = holdMessages(ws, () => connection.reason !== undefined)
   const failed = (cause: unknown): void => {
     connection.endWith(CLOSE_CODES.internal, 'handler_failed', cause)

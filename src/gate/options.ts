@@ -37,7 +37,9 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
    * Says who an accepted request is from. Called after the app has let the handshake in, with the request as the
    * middleware left it. No subject (or a throw) refuses.
    */
-  readonly identify?: (context: Context) => IdentityInput<Claims> | null | undefined | Promise<IdentityInput<Claims> | null | undefined>
+  readonly identify?: (
+    context: Context,
+  ) => IdentityInput<Claims> | null | undefined | Promise<IdentityInput<Claims> | null | undefined>
   /** Built-in verification: one scheme, or several of which exactly one may find its credential. */
   readonly authenticate?: Scheme<Claims> | ReadonlyArray<Scheme<Claims>>
   /** Names of headers that carry credentials. @defaultValue `['authorization', 'cookie', 'x-api-key']` and what the schemes read */
@@ -54,7 +56,13 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
 /** {@link LimitsOption} with every default filled in. */
 export type Limits = Required<LimitsOption>
 
-const LIMITS: Limits = { handshakes: 2048, handshakesPerAddress: 256, deadline: 10_000, answer: 1024 * 1024, message: 1024 * 1024 }
+const LIMITS: Limits = {
+  handshakes: 2048,
+  handshakesPerAddress: 256,
+  deadline: 10_000,
+  answer: 1024 * 1024,
+  message: 1024 * 1024,
+}
 
 const KNOWN = ['identify', 'authenticate', 'credentialHeaders', 'origins', 'hosts', 'trustedProxies', 'limits']
 
@@ -67,7 +75,8 @@ function wrong(message: string): Gate101Error {
 /** Refuses unknown names: a misspelt option would otherwise silently not protect. */
 export function checkNames(where: string, given: object, known: readonly string[]): void {
   for (const name of Object.keys(given)) {
-    if (!known.includes(name)) throw new Gate101Error('GATE101_CONFIG', `${where}: unknown option "${name}". Known: ${known.join(', ')}.`)
+    if (!known.includes(name))
+      throw new Gate101Error('GATE101_CONFIG', `${where}: unknown option "${name}". Known: ${known.join(', ')}.`)
   }
 }
 
@@ -75,7 +84,8 @@ export function readLimits(given: LimitsOption = {}): Limits {
   checkNames('createGate: limits', given, Object.keys(LIMITS))
   const limits = { ...LIMITS, ...given }
   for (const [name, value] of Object.entries(limits)) {
-    if (!Number.isSafeInteger(value) || value <= 0 || value > 2 ** 31 - 1) throw wrong(`limits.${name} must be a positive whole number.`)
+    if (!Number.isSafeInteger(value) || value <= 0 || value > 2 ** 31 - 1)
+      throw wrong(`limits.${name} must be a positive whole number.`)
   }
   return limits
 }
@@ -85,12 +95,16 @@ export function readSchemes<Claims>(given: GateOptions<never, Claims>['authentic
   const schemes = Array.isArray(given) ? (given as ReadonlyArray<Scheme<Claims>>) : [given as Scheme<Claims>]
   if (schemes.length === 0) throw wrong('authenticate is an empty list; give at least one scheme of gate101/schemes.')
   for (const scheme of schemes) {
-    if (typeof scheme?.verify !== 'function') throw wrong('authenticate must be a scheme of gate101/schemes, or a list of them.')
+    if (typeof scheme?.verify !== 'function')
+      throw wrong('authenticate must be a scheme of gate101/schemes, or a list of them.')
   }
   return schemes
 }
 
-export function readCredentialHeaders(given: readonly string[] | undefined, schemes: readonly Scheme[]): readonly string[] {
+export function readCredentialHeaders(
+  given: readonly string[] | undefined,
+  schemes: readonly Scheme[],
+): readonly string[] {
   const names = given ?? ['authorization', 'cookie', 'x-api-key']
   if (!Array.isArray(names) || names.some((name) => typeof name !== 'string' || !TOKEN.test(name))) {
     throw wrong('credentialHeaders must be a list of header names.')

@@ -39,4 +39,3 @@ export function writePlain(res: ServerResponse, answer: { status: number; header
 export function refusePlain(res: ServerResponse, refusal: Refuse): void {
   writePlain(res, refusalMessage(refusal))
 }
-

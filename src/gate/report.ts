@@ -5,32 +5,35 @@ import type { GateState } from './state.ts'
 import type { Taken } from './take.ts'
 
 /** What every event about a handshake says. The query is left out: it may hold a credential. */
-function factsOf(state: GateState, { handshake, startedAt }: Taken): { time: Date; peer: string; path: string; ms: number } {
+function factsOf(
+  state: GateState,
+  { handshake, startedAt }: Taken,
+): { time: Date; peer: string; path: string; ms: number } {
   const now = state.clock.now()
   return { time: new Date(now), peer: handshake.peer.address, path: pathOf(handshake.target), ms: now - startedAt }
 }
 
 export function emitAccepted(state: GateState, taken: Taken, connection: LiveConnection): void {
-  state.emit({
+  state.emit('accepted', () => ({
     type: 'accepted',
     ...factsOf(state, taken),
     connection: connection.id,
     issuer: connection.identity.issuer,
     subject: connection.identity.subject,
-  })
+  }))
 }
 
 export function emitRefused(state: GateState, taken: Taken, code: string, status: number, cause: unknown): void {
-  state.emit({
+  state.emit('refused', () => ({
     type: 'refused',
     ...factsOf(state, taken),
     code,
     status,
     origin: valueOf(taken.handshake, 'origin'),
     ...(cause === undefined ? {} : { cause }),
-  })
+  }))
 }
 
 export function emitAborted(state: GateState, taken: Taken): void {
-  state.emit({ type: 'aborted', ...factsOf(state, taken) })
+  state.emit('aborted', () => ({ type: 'aborted', ...factsOf(state, taken) }))
 }

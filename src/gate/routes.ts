@@ -64,7 +64,11 @@ function protocolsOf(options: WebSocketOptions): readonly string[] {
 }
 
 export function handlerRoute(gate: object, handler: WebSocketHandler, options: WebSocketOptions = {}): Route {
-  if (typeof handler !== 'function') throw new Gate101Error('GATE101_CONFIG', 'websocket(handler): the handler must be a function (socket, req, connection).')
+  if (typeof handler !== 'function')
+    throw new Gate101Error(
+      'GATE101_CONFIG',
+      'websocket(handler): the handler must be a function (socket, req, connection).',
+    )
   checkNames('websocket()', options, ['anonymous', 'protocols'])
   return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols: protocolsOf(options) })
 }

@@ -29,7 +29,9 @@ export interface GateState {
   readonly gate: object
   readonly clock: Clock
   readonly limits: Limits
-  readonly identify: ((context: unknown) => IdentityInput | null | undefined | Promise<IdentityInput | null | undefined>) | undefined
+  readonly identify:
+    | ((context: unknown) => IdentityInput | null | undefined | Promise<IdentityInput | null | undefined>)
+    | undefined
   readonly schemes: readonly Scheme[]
   readonly credentialHeaders: readonly string[]
   readonly trust: ProxyTrust
@@ -43,7 +45,8 @@ export interface GateState {
   readonly webSocketEnder: Ender<WebSocket>
   readonly attachments: Set<Attachment>
   readonly byRequest: WeakMap<IncomingMessage, LiveConnection>
-  readonly emit: (event: GateEvent) => void
+  /** Makes the event only where somebody listens. */
+  readonly emit: (type: GateEvent['type'], make: () => GateEvent) => void
   readonly warn: (code: string, message: string) => void
   nextId: number
   /** How many routes were made: with none, an accepted handshake goes to the only other listener. */
@@ -60,6 +63,7 @@ export function keepState(state: GateState): void {
 /** @throws Gate101Error `GATE101_CONFIG` for anything that `createGate` did not make. */
 export function stateOf(gate: object): GateState {
   const state = states.get(gate)
-  if (state === undefined) throw new Gate101Error('GATE101_CONFIG', 'The first argument must be a gate made by createGate().')
+  if (state === undefined)
+    throw new Gate101Error('GATE101_CONFIG', 'The first argument must be a gate made by createGate().')
   return state
 }

@@ -23,7 +23,13 @@ export interface Taken {
 }
 
 /** Node's `upgrade` event on an attached server. Never throws, never leaves a socket without an owner. */
-export function takeUpgrade(state: GateState, attachment: Attachment, req: IncomingMessage, socket: Duplex, head: Buffer): void {
+export function takeUpgrade(
+  state: GateState,
+  attachment: Attachment,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
   const owned = ownSocket(socket, state.limits.deadline, state.clock)
   const startedAt = state.clock.now()
   const taken: Taken = { req, head, handshake: readHandshake(req, socket), owned, attachment, startedAt }
@@ -55,7 +61,15 @@ async function ask(state: GateState, taken: Taken): Promise<void> {
     void lost.then((why) => {
       if (why === 'gone') req.destroy()
     })
-    const decided = await decide(state, { handshake, req, facts, app: attachment.app, phase: 'handshake', framed: true, lost })
+    const decided = await decide(state, {
+      handshake,
+      req,
+      facts,
+      app: attachment.app,
+      phase: 'handshake',
+      framed: true,
+      lost,
+    })
     await carryOut(state, taken, decided, lost)
   } catch (error) {
     refuseTaken(state, taken, refuse('app_error', [], error))

@@ -42,7 +42,10 @@ function readHosts(hosts: readonly string[]): Set<string> {
   for (const entry of hosts as readonly unknown[]) {
     const host = typeof entry === 'string' ? entry.toLowerCase() : ''
     if (!HOST.test(host)) {
-      throw new Gate101Error('GATE101_CONFIG', `createGate: hosts: "${String(entry)}" is no host. Write a name such as "app.example.com".`)
+      throw new Gate101Error(
+        'GATE101_CONFIG',
+        `createGate: hosts: "${String(entry)}" is no host. Write a name such as "app.example.com".`,
+      )
     }
     known.add(host)
   }

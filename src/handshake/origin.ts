@@ -16,7 +16,11 @@ export interface Origin {
 type Missing = 'unless-ambient' | 'allow' | 'refuse'
 
 export interface OriginOptions {
-  readonly origins: 'same-origin' | readonly string[] | { readonly allow: 'same-origin' | readonly string[]; readonly missing?: Missing } | undefined
+  readonly origins:
+    | 'same-origin'
+    | readonly string[]
+    | { readonly allow: 'same-origin' | readonly string[]; readonly missing?: Missing }
+    | undefined
   readonly trust: ProxyTrust
 }
 
@@ -35,7 +39,8 @@ export function parseOrigin(text: string): Origin | undefined {
   if (parts === null || text.length > 512) return undefined
   const [, scheme = '', host = '', written] = parts
   if (!isCanonicalHost(host)) return undefined
-  if (written !== undefined && (Number(written) > 65535 || (written.length > 1 && written.startsWith('0')))) return undefined
+  if (written !== undefined && (Number(written) > 65535 || (written.length > 1 && written.startsWith('0'))))
+    return undefined
   return { scheme, host, port: written ?? DEFAULT_PORTS[scheme] ?? '' }
 }
 
@@ -95,12 +100,14 @@ function isSameOrigin(origin: Origin, handshake: Handshake, trust: ProxyTrust): 
 
 function read(origins: OriginOptions['origins']): { allow: readonly string[]; missing: Missing } {
   if (origins === undefined || origins === 'same-origin') return { allow: ['same-origin'], missing: 'unless-ambient' }
-  if (typeof origins !== 'object' || origins === null) throw wrong(`"${String(origins)}" is a bare value; write a list: ["https://app.example.com"].`)
+  if (typeof origins !== 'object' || origins === null)
+    throw wrong(`"${String(origins)}" is a bare value; write a list: ["https://app.example.com"].`)
   if (Array.isArray(origins)) return { allow: entries(origins), missing: 'unless-ambient' }
   const { allow, missing = 'unless-ambient', ...rest } = origins as { allow: unknown; missing?: Missing }
   const [unknown] = Object.keys(rest)
   if (unknown !== undefined) throw wrong(`unknown option "${unknown}". Known: allow, missing.`)
-  if (!['unless-ambient', 'allow', 'refuse'].includes(missing)) throw wrong("missing must be 'unless-ambient', 'allow' or 'refuse'.")
+  if (!['unless-ambient', 'allow', 'refuse'].includes(missing))
+    throw wrong("missing must be 'unless-ambient', 'allow' or 'refuse'.")
   if (allow === 'same-origin') return { allow: ['same-origin'], missing }
   if (!Array.isArray(allow)) throw wrong("allow must be 'same-origin' or a list of origins.")
   return { allow: entries(allow), missing }
@@ -108,7 +115,8 @@ function read(origins: OriginOptions['origins']): { allow: readonly string[]; mi
 
 function entries(list: readonly unknown[]): readonly string[] {
   return list.map((entry) => {
-    if (typeof entry !== 'string') throw wrong(`${String(entry)} is no text. Patterns are not supported: list each origin.`)
+    if (typeof entry !== 'string')
+      throw wrong(`${String(entry)} is no text. Patterns are not supported: list each origin.`)
     return entry
   })
 }
@@ -116,7 +124,9 @@ function entries(list: readonly unknown[]): readonly string[] {
 function listedOrigin(entry: string): Origin {
   const origin = parseOrigin(entry)
   if (origin !== undefined) return origin
-  const advice = entry.includes('*') ? 'Wildcards are not supported: list each origin.' : 'Write scheme, host and port only, such as "https://app.example.com".'
+  const advice = entry.includes('*')
+    ? 'Wildcards are not supported: list each origin.'
+    : 'Write scheme, host and port only, such as "https://app.example.com".'
   throw wrong(`"${entry}" is no origin. ${advice}`)
 }
 

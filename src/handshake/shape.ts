@@ -41,7 +41,12 @@ export function checkShape(handshake: Handshake, options: ShapeOptions): Refuse 
   if (handshake.method !== 'GET') return refuse('method_not_allowed')
   if (handshake.httpVersion !== '1.1') return refuse('http_version')
   return (
-    checkHost(seen) ?? checkUpgrade(seen) ?? checkBody(seen) ?? checkVersionAndKey(seen) ?? checkSingles(seen, options) ?? checkProtocols(seen)
+    checkHost(seen) ??
+    checkUpgrade(seen) ??
+    checkBody(seen) ??
+    checkVersionAndKey(seen) ??
+    checkSingles(seen, options) ??
+    checkProtocols(seen)
   )
 }
 
@@ -62,11 +67,17 @@ function checkHost(seen: Seen): Refuse | undefined {
   return host === undefined || more.length > 0 || !HOST.test(host) ? refuse('bad_host') : undefined
 }
 
+function isOnly(values: readonly string[] | undefined, token: string): boolean {
+  const [value] = values ?? []
+  return values?.length === 1 && value?.length === token.length && value.toLowerCase() === token
+}
+
 function tokens(values: readonly string[] | undefined): string[] {
   return (values ?? []).flatMap((value) => value.split(',')).map((token) => token.trim().toLowerCase())
 }
 
 function checkUpgrade(seen: Seen): Refuse | undefined {
+  if (isOnly(seen.get('upgrade'), 'websocket') && isOnly(seen.get('connection'), 'upgrade')) return undefined
   const upgrades = tokens(seen.get('upgrade'))
   if (!upgrades.includes('websocket')) return refuse('upgrade_required')
   if (upgrades.length !== 1) return refuse('bad_upgrade')

@@ -67,7 +67,8 @@ function decodeLeniently(path: string): string {
 /** @throws Gate101Error `GATE101_CONFIG` for an entry that is no path. */
 export function createPathMatch(paths: readonly string[] | undefined): (target: string) => boolean {
   if (paths === undefined) return () => true
-  if (!Array.isArray(paths) || paths.length === 0) throw wrong('paths must be a list of paths such as "/live" or "/rooms/*".')
+  if (!Array.isArray(paths) || paths.length === 0)
+    throw wrong('paths must be a list of paths such as "/live" or "/rooms/*".')
   const exact = new Set<string>()
   const prefixes: string[] = []
   for (const entry of paths as readonly unknown[]) {
@@ -83,12 +84,21 @@ export function createPathMatch(paths: readonly string[] | undefined): (target: 
   }
   return (target) => {
     const folded = foldPath(target)
-    return exact.has(folded) || prefixes.some((prefix) => folded.startsWith(prefix)) || isUnreadable(target, folded, exact, prefixes)
+    return (
+      exact.has(folded) ||
+      prefixes.some((prefix) => folded.startsWith(prefix)) ||
+      isUnreadable(target, folded, exact, prefixes)
+    )
   }
 }
 
 /** Targets that nobody else should have to parse, and those of which a URL parser would make another path. */
-function isUnreadable(target: string, folded: string, exact: ReadonlySet<string>, prefixes: readonly string[]): boolean {
+function isUnreadable(
+  target: string,
+  folded: string,
+  exact: ReadonlySet<string>,
+  prefixes: readonly string[],
+): boolean {
   if (!target.startsWith('/') || target.startsWith('//') || target.startsWith('/\\')) return true
   if (!URL.canParse(target, 'http://localhost')) return true
   const parsed = foldPath(new URL(target, 'http://localhost').pathname)

@@ -52,10 +52,22 @@ function contains(ranges: BlockList, address: string): boolean {
 }
 
 const LOCAL = new BlockList()
-for (const [address, prefix] of [['127.0.0.0', 8], ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['169.254.0.0', 16], ['100.64.0.0', 10]] as const) {
+for (const [address, prefix] of [
+  ['127.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['169.254.0.0', 16],
+  ['100.64.0.0', 10],
+] as const) {
   LOCAL.addSubnet(address, prefix, 'ipv4')
 }
-for (const [address, prefix] of [['::1', 128], ['fc00::', 7], ['fe80::', 10]] as const) LOCAL.addSubnet(address, prefix, 'ipv6')
+for (const [address, prefix] of [
+  ['::1', 128],
+  ['fc00::', 7],
+  ['fe80::', 10],
+] as const)
+  LOCAL.addSubnet(address, prefix, 'ipv6')
 
 /** Loopback, private, link-local or shared; also the empty address of a Unix socket. */
 export function isLocal(address: string): boolean {
@@ -67,7 +79,10 @@ function isTrustedPeer(handshake: Handshake, trust: ProxyTrust): boolean {
 }
 
 /** The client as the trusted proxies report it; the peer itself where there are none. */
-export function clientAddress(handshake: Handshake, trust: ProxyTrust): { readonly address: string; readonly believable: boolean } {
+export function clientAddress(
+  handshake: Handshake,
+  trust: ProxyTrust,
+): { readonly address: string; readonly believable: boolean } {
   const forwards = handshake.headers.some(([field]) => FORWARDING.includes(field.toLowerCase()))
   const { address: peer, injected } = handshake.peer
   if (!forwards || injected === true) return { address: peer, believable: true }
@@ -84,7 +99,10 @@ export function clientAddress(handshake: Handshake, trust: ProxyTrust): { readon
 /** Addresses from the client on, as far as the headers say. */
 function hops(handshake: Handshake): string[] {
   const forwarded = valuesOf(handshake, 'forwarded')
-  const list = forwarded.length > 0 ? forwarded.flatMap(elements).map((element) => element.get('for') ?? '') : valuesOf(handshake, 'x-forwarded-for').flatMap((value) => value.split(','))
+  const list =
+    forwarded.length > 0
+      ? forwarded.flatMap(elements).map((element) => element.get('for') ?? '')
+      : valuesOf(handshake, 'x-forwarded-for').flatMap((value) => value.split(','))
   return list.map(bareAddress)
 }
 
@@ -102,7 +120,10 @@ function elements(value: string): Array<Map<string, string>> {
   return value.split(',').map((element) => {
     const pairs = element.split(';').map((pair): [string, string] => {
       const at = pair.indexOf('=')
-      const unquoted = pair.slice(at + 1).trim().replace(/^"(.*)"$/, '$1')
+      const unquoted = pair
+        .slice(at + 1)
+        .trim()
+        .replace(/^"(.*)"$/, '$1')
       return [pair.slice(0, Math.max(at, 0)).trim().toLowerCase(), unquoted]
     })
     return new Map(pairs)
@@ -122,15 +143,24 @@ export function addressKey(address: string): string {
 }
 
 /** The Host and scheme that the client used: forwarded values count only from a trusted peer. */
-export function effectiveHost(handshake: Handshake, trust: ProxyTrust): { readonly host: string; readonly scheme: 'http' | 'https' | undefined } {
+export function effectiveHost(
+  handshake: Handshake,
+  trust: ProxyTrust,
+): { readonly host: string; readonly scheme: 'http' | 'https' | undefined } {
   const own = valuesOf(handshake, 'host')[0] ?? ''
   if (!isTrustedPeer(handshake, trust)) return { host: own, scheme: handshake.peer.encrypted ? 'https' : undefined }
   const last = valuesOf(handshake, 'forwarded').flatMap(elements).at(-1)
   const host = last?.get('host') ?? lastOf(handshake, 'x-forwarded-host') ?? own
   const proto = last?.get('proto') ?? lastOf(handshake, 'x-forwarded-proto')
-  return { host, scheme: proto === 'https' || proto === 'wss' ? 'https' : proto === 'http' || proto === 'ws' ? 'http' : undefined }
+  return {
+    host,
+    scheme: proto === 'https' || proto === 'wss' ? 'https' : proto === 'http' || proto === 'ws' ? 'http' : undefined,
+  }
 }
 
 function lastOf(handshake: Handshake, name: string): string | undefined {
-  return valuesOf(handshake, name).flatMap((value) => value.split(',')).at(-1)?.trim()
+  return valuesOf(handshake, name)
+    .flatMap((value) => value.split(','))
+    .at(-1)
+    ?.trim()
 }

@@ -1,3 +1,4 @@
+import type { Waiting } from '../core/waiting.ts'
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { valueOf } from '../core/handshake.ts'
 import { toIdentity, type IdentityInput } from '../core/identity.ts'
@@ -107,16 +108,16 @@ export function apiKey<Claims = unknown>(options: ApiKeyOptions<Claims>): Scheme
     headers: [header],
     present: (request) => valueOf(request, header) !== undefined,
     challenge: () => challenge,
-    verify(request, signal) {
+    verify(request, waiting) {
       const key = valueOf(request, header)
       if (key === undefined) return { type: 'absent' }
       if (key.length > MAX_CREDENTIAL || !KEY.test(key)) return invalid('apiKey: not a possible key')
-      return find(digestOf(key), signal)
+      return find(digestOf(key), waiting)
     },
   }
 }
 
-type Find<Claims> = (digest: Buffer, signal: AbortSignal) => SchemeResult<Claims> | Promise<SchemeResult<Claims>>
+type Find<Claims> = (digest: Buffer, waiting: Waiting) => SchemeResult<Claims> | Promise<SchemeResult<Claims>>
 
 function fromKeys<Claims>(name: string, entries: ReadonlyArray<ApiKeyEntry<Claims>>): Find<Claims> {
   if (!isList(entries) || entries.length === 0) throw configError('apiKey(): keys must be a non-empty array.')
@@ -137,8 +138,8 @@ function fromKeys<Claims>(name: string, entries: ReadonlyArray<ApiKeyEntry<Claim
 
 function fromLookup<Claims>(lookup: NonNullable<ApiKeyOptions<Claims>['lookup']>): Find<Claims> {
   checkFunction('apiKey(): lookup', lookup)
-  return async (digest, signal) => {
-    const found = await lookup(textOf(digest), signal)
+  return async (digest, waiting) => {
+    const found = await lookup(textOf(digest), waiting.signal)
     const result = fromCallback(found, 'apiKey: unknown key')
     if (result.type !== 'identity') return result
     return { type: 'identity', identity: withCredential(result.identity, digest) }

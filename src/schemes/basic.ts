@@ -73,7 +73,7 @@ export function basic<Claims = unknown>(options: BasicOptions<Claims>): Scheme<C
     headers: ['authorization'],
     present: (request) => namesScheme(request, 'basic'),
     challenge: () => challenge,
-    async verify(request, signal) {
+    async verify(request, { signal }) {
       const text = credentialsOf(request, 'basic')
       if (text === undefined) return ABSENT
       const pair = decode(text)

@@ -47,7 +47,7 @@ export function bearer<Claims = unknown>(options: BearerOptions<Claims>): Scheme
     headers: ['authorization'],
     present: (request) => namesScheme(request, 'bearer'),
     challenge: (code) => bearerChallenge(realm, code),
-    async verify(request, signal) {
+    async verify(request, { signal }) {
       const token = credentialsOf(request, 'bearer')
       if (token === undefined) return ABSENT
       if (!isBearerToken(token)) return invalid('bearer: not a possible token')

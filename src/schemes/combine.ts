@@ -3,6 +3,7 @@ import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import { toIdentity, type Identity, type IdentityInput } from '../core/identity.ts'
 import type { RefusalCode } from '../core/refusals.ts'
 import type { Scheme, SchemeRequest, SchemeResult } from '../core/scheme.ts'
+import type { Waiting } from '../core/waiting.ts'
 import { untilAborted } from './abort.ts'
 
 /** What a list of schemes found: who it is, or why not. There is no third way. */
@@ -26,13 +27,13 @@ export type SchemesOutcome<Claims = unknown> =
 export async function runSchemes<Claims = unknown>(
   schemes: ReadonlyArray<Scheme<Claims>>,
   request: SchemeRequest,
-  signal: AbortSignal,
+  waiting: Waiting,
   clock: Clock = systemClock,
 ): Promise<SchemesOutcome<Claims>> {
   try {
-    return await ask(schemes, request, signal, clock)
+    return await ask(schemes, request, waiting, clock)
   } catch (error) {
-    const code = signal.aborted ? 'handshake_timeout' : 'verifier_unavailable'
+    const code = waiting.aborted ? 'handshake_timeout' : 'verifier_unavailable'
     return { type: 'refuse', refuse: refuse(code, [], error) }
   }
 }
@@ -40,16 +41,16 @@ export async function runSchemes<Claims = unknown>(
 async function ask<Claims>(
   schemes: ReadonlyArray<Scheme<Claims>>,
   request: SchemeRequest,
-  signal: AbortSignal,
+  waiting: Waiting,
   clock: Clock,
 ): Promise<SchemesOutcome<Claims>> {
   const claimants = schemes.filter((scheme) => scheme.present(request))
   const code = misplaced(schemes, claimants, request)
   if (code !== undefined) return no(schemes, claimants, code)
   for (const scheme of claimants) {
-    signal.throwIfAborted()
-    const found = scheme.verify(request, signal)
-    const result = isPending(found) ? await untilAborted(found, signal) : found
+    if (waiting.aborted) return no(schemes, claimants, 'handshake_timeout')
+    const found = scheme.verify(request, waiting)
+    const result = isPending(found) ? await untilAborted(found, waiting.signal) : found
     if (result.type !== 'absent') return judge(result, scheme, schemes, claimants, clock)
   }
   return no(schemes, claimants, 'invalid_credential')

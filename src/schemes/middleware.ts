@@ -3,6 +3,7 @@ import { systemClock, type Clock } from '../core/clock.ts'
 import type { Identity } from '../core/identity.ts'
 import { refusalMessage, type RefusalMessage } from '../core/refusal-message.ts'
 import type { Scheme, SchemeRequest } from '../core/scheme.ts'
+import { Waiting } from '../core/waiting.ts'
 import { runSchemes } from './combine.ts'
 import { checkNumber, checkOptions, configError, isList } from './options.ts'
 import { peerOf, rawPairs } from './peer.ts'
@@ -55,14 +56,14 @@ export async function authenticateRequest(
   const known = options.known?.(req)
   if (known !== undefined) return known
   const clock = options.clock ?? systemClock
-  const controller = new AbortController()
+  const waiting = new Waiting()
   const abort = (): void => {
-    controller.abort()
+    waiting.abort()
   }
   const cancel = clock.after(options.deadline ?? DEADLINE, abort)
   res.once('close', abort)
   const request: SchemeRequest = { headers: rawPairs(req.rawHeaders), peer: peerOf(req.socket) }
-  const outcome = await runSchemes(schemes, request, controller.signal, clock)
+  const outcome = await runSchemes(schemes, request, waiting, clock)
   cancel()
   res.off('close', abort)
   return outcome.type === 'identity' ? outcome.identity : refusalMessage(outcome.refuse)

@@ -8,7 +8,12 @@ import { survive } from './own.ts'
 /** A `ws` `WebSocketServer`, in any of its modes. */
 export interface WebSocketServerLike {
   shouldHandle(req: IncomingMessage): boolean | Promise<boolean>
-  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer, done: (ws: never, req: IncomingMessage) => void): void
+  handleUpgrade(
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    done: (ws: never, req: IncomingMessage) => void,
+  ): void
   emit(event: 'connection', ws: never, req: IncomingMessage): boolean
 }
 
@@ -45,7 +50,8 @@ export function deliverTo(to: Library | undefined): Deliver {
   if (has(to, 'handleUpgrade')) return toHandler(() => to as UpgradeHandlerLike)
   // Socket.IO has its engine only once it is attached to a server.
   if (typeof to === 'object' && to !== null && 'engine' in to) return toHandler(() => (to as EngineOwnerLike).engine)
-  if (typeof to === 'object' && to !== null && has(to, 'attachApp')) return toHandler(() => (to as unknown as EngineOwnerLike).engine)
+  if (typeof to === 'object' && to !== null && has(to, 'attachApp'))
+    return toHandler(() => (to as unknown as EngineOwnerLike).engine)
   if (typeof to === 'function') return (_server, req, socket, head) => to(req, socket, head)
   throw new Gate101Error(
     'GATE101_CONFIG',
@@ -67,8 +73,12 @@ const toSoleListener: Deliver = (server, req, socket, head) => {
 
 function listenersError(others: readonly UpgradeListener[]): Gate101Error {
   const names = others.map((listener) => listener.name || 'anonymous').join(', ')
-  const found = others.length === 0 ? 'the server has no other upgrade listener' : `the server has ${others.length} (${names})`
-  return new Gate101Error('GATE101_LISTENERS', `accept() without a library needs exactly one other upgrade listener; ${found}. Write accept(library).`)
+  const found =
+    others.length === 0 ? 'the server has no other upgrade listener' : `the server has ${others.length} (${names})`
+  return new Gate101Error(
+    'GATE101_LISTENERS',
+    `accept() without a library needs exactly one other upgrade listener; ${found}. Write accept(library).`,
+  )
 }
 
 function toWebSocketServer(to: WebSocketServerLike): Deliver {
@@ -131,9 +141,7 @@ export interface LibraryAnswer {
  * @returns a function that takes the hook off again.
  */
 export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: LibraryAnswer): () => void {
-  const restore = (): void => {
-    delete (socket as Partial<Duplex>).write
-  }
+  const write = socket.write
   const hooked = (chunk: unknown, ...rest: unknown[]): boolean => {
     restore()
     const text = textOf(chunk)
@@ -141,13 +149,16 @@ export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: Librar
     const end = text.indexOf('\r\n\r\n')
     if (status !== 101 || end < 0) {
       answer.refused(status)
-      return Reflect.apply(socket.write, socket, [chunk, ...rest])
+      return Reflect.apply(write, socket, [chunk, ...rest])
     }
     answer.switched()
     const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
-    const slipped = text.slice(0, end) + lines + text.slice(end)
-    const [encoding, ...others] = rest
-    return Reflect.apply(socket.write, socket, [Buffer.from(slipped, 'latin1'), ...(typeof encoding === 'string' ? others : rest)])
+    const done = rest.find((argument) => typeof argument === 'function')
+    return Reflect.apply(write, socket, [text.slice(0, end) + lines + text.slice(end), 'latin1', done])
+  }
+  // Put back rather than deleted: an object that has lost a property stays slow for as long as the connection lives.
+  const restore = (): void => {
+    if (socket.write === hooked) socket.write = write
   }
   socket.write = hooked as Duplex['write']
   return restore

@@ -17,7 +17,15 @@ function headText(status: number, reason: string | undefined, headers: HeaderPai
 /** Writes a refusal of gate101's own and ends the connection, whatever the peer does. */
 export function writeRefusal(socket: Duplex, refuse: Refuse, clock: Clock): void {
   const { status, headers, body } = refusalMessage(refuse)
-  endWith(socket, headText(status, undefined, headersForRefusal([['Date', new Date(clock.now()).toUTCString()], ...headers], status)) + body, clock)
+  endWith(
+    socket,
+    headText(
+      status,
+      undefined,
+      headersForRefusal([['Date', new Date(clock.now()).toUTCString()], ...headers], status),
+    ) + body,
+    clock,
+  )
 }
 
 function endWith(socket: Duplex, text: string, clock: Clock): void {

@@ -183,8 +183,9 @@ const HANDLERS = {
     await new Promise((resolve) => setTimeout(resolve, 40))
     HANDLERS.echo(socket)
   },
-  /** Waits for each message anew. */
+  /** Listens late as well, and waits for each message anew. */
   async oneByOne(socket) {
+    await new Promise((resolve) => setTimeout(resolve, 40))
     for (;;) {
       const [data] = (await once(socket, 'message', { signal: closing(socket) })) as [Buffer]
       await new Promise((resolve) => setImmediate(resolve))

@@ -45,9 +45,9 @@ export function conformance(title: string, adapter: Adapter, options: SuiteOptio
       await trap.assertNone()
     })
     const rows = TABLE.filter((row) => only(row) && expectationOf(row, adapter, door) !== undefined)
-    for (const [group, cases] of Map.groupBy(rows, (row) => row.group)) {
+    for (const group of new Set(rows.map((row) => row.group))) {
       describe(group, () => {
-        for (const row of cases) test(row.name, async (t) => runCase(t, row, adapter, door, await appFor(row.policy ?? 'default'), tls))
+        for (const row of rows.filter((one) => one.group === group)) test(row.name, async (t) => runCase(t, row, adapter, door, await appFor(row.policy ?? 'default'), tls))
         test('control: after all this a good handshake opens', async () => {
           for (const app of apps.values()) await control(await app, tls)
         })
@@ -178,7 +178,10 @@ function checkFrame(got: Frame | undefined, fact: FrameFact): void {
   else if ('close' in fact) {
     assert.deepEqual([got.opcode, got.closeCode], [OPCODE.close, fact.close])
     if (fact.reason !== undefined) assert.equal(got.text, fact.reason)
-  } else assert.partialDeepStrictEqual(JSON.parse(got.text), fact.json)
+  } else {
+    const told = JSON.parse(got.text) as Record<string, unknown>
+    for (const [name, value] of Object.entries(fact.json)) assert.deepEqual(told[name], value, name)
+  }
 }
 
 async function checkRefuse(running: Running, request: Request, expect: Extract<Expectation, { to: 'refuse' }>, tls: boolean): Promise<void> {

@@ -43,29 +43,18 @@ function endOf(gate: Gate, end: End, failAsync: NodeMiddleware): NodeMiddleware 
   return (_req, res) => writeEnd(res, end)
 }
 
-/**
- * In the Connect family a middleware hears of the answer by a hook on its head, not by what `next()` returns. Each of
- * these is what the common middlewares do.
- */
 const OUTERS: Record<Outer, NodeMiddleware> = {
   'throws-after': (_req, _res, next) => {
     next()
     throw failure()
   },
   'forbids-after': (_req, res, next) => {
-    onHeaders(res, () => {
-      res.statusCode = LATE_REFUSAL.status
-    })
     next()
+    writeAnswer(res, LATE_REFUSAL.status, [], LATE_REFUSAL.body)
   },
   'replaces-after': (_req, res, next) => {
-    const { end } = res
-    res.end = function replaced(this: ServerResponse): ServerResponse {
-      res.end = end
-      res.statusCode = REPLACEMENT.status
-      return res.end(REPLACEMENT.body)
-    }
     next()
+    writeAnswer(res, REPLACEMENT.status, [], REPLACEMENT.body)
   },
   'sets-after': (_req, res, next) => {
     onHeaders(res, () => {

@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
@@ -7,7 +8,7 @@ import { apiKey, hashApiKey, type ApiKeyOptions } from '../../../src/schemes.ts'
 import { authorization, request, verdict, withKey } from './helpers.ts'
 
 const KEY = 'test_api_key'
-const never = new AbortController().signal
+const never = new Waiting()
 
 describe('apiKey', () => {
   const scheme = apiKey({
@@ -95,8 +96,8 @@ describe('apiKey', () => {
         return given[0] === hashApiKey(KEY) ? { subject: 'carol', session: 's2' } : null
       },
     })
-    const controller = new AbortController()
-    const outcome = await runSchemes([looked], withKey(KEY), controller.signal)
+    const controller = new Waiting()
+    const outcome = await runSchemes([looked], withKey(KEY), controller)
     assert.ok(outcome.type === 'identity')
     assert.match(outcome.identity.credential ?? '', /^key_/)
     assert.equal(outcome.identity.session, 's2')

@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import { scryptSync } from 'node:crypto'
 import { before, describe, it } from 'node:test'
@@ -14,7 +15,7 @@ function cheapHash(password: string): string {
   return `scrypt$16384$8$1$${salt.toString('base64url')}$${hash.toString('base64url')}`
 }
 const encode = (text: string | Buffer): string => Buffer.from(text as string).toString('base64')
-const never = new AbortController().signal
+const never = new Waiting()
 
 describe('basic with users', () => {
   let scheme: Scheme
@@ -111,8 +112,9 @@ describe('basic with verify', () => {
   it('hands over username, password and signal', async () => {
     const seen: unknown[] = []
     const scheme = basic({ verify: (...given) => (seen.push(...given), { subject: given[0] }) })
-    const { signal } = new AbortController()
-    await runSchemes([scheme], basicOf('ann:a:b'), signal)
+    const waiting = new Waiting()
+    const { signal } = waiting
+    await runSchemes([scheme], basicOf('ann:a:b'), waiting)
     assert.deepEqual(seen, ['ann', 'a:b', signal])
   })
 
@@ -146,8 +148,8 @@ describe('basic with verify', () => {
         return hanging.promise
       },
     })
-    const controller = new AbortController()
-    const first = runSchemes([scheme], basicOf('a:b'), controller.signal)
+    const controller = new Waiting()
+    const first = runSchemes([scheme], basicOf('a:b'), controller)
     await started.promise
     const second = verdict(scheme, basicOf('a:b'))
     controller.abort()
@@ -160,8 +162,8 @@ describe('basic with verify', () => {
     const hanging = deferred<null>()
     const scheme = basic({ concurrency: 1, queue: 1, verify: () => hanging.promise })
     const first = verdict(scheme, basicOf('a:b'))
-    const controller = new AbortController()
-    const second = runSchemes([scheme], basicOf('a:b'), controller.signal)
+    const controller = new Waiting()
+    const second = runSchemes([scheme], basicOf('a:b'), controller)
     assert.equal(await verdict(scheme, basicOf('a:b')), 'verifier_busy')
     controller.abort()
     const outcome = await second

@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Scheme, SchemeResult } from '../../../src/core/scheme.ts'
@@ -6,7 +7,7 @@ import { runSchemes } from '../../../src/schemes/combine.ts'
 import { apiKey, basic, bearer } from '../../../src/schemes.ts'
 import { authorization, basicOf, heldClock, request, verdict } from './helpers.ts'
 
-const never = new AbortController().signal
+const never = new Waiting()
 const key = apiKey({ keys: [{ key: 'test_api_key', subject: 'key' }] })
 const token = bearer({ verify: (text) => (text === 'good' ? { subject: 'token' } : null) })
 const password = basic({ verify: (name, word) => (word === 'good' ? { subject: name } : null) })
@@ -185,7 +186,7 @@ describe('runSchemes', () => {
   })
 
   it('ends with handshake_timeout when the signal aborts, whatever the scheme does', async () => {
-    const controller = new AbortController()
+    const controller = new Waiting()
     let fail!: (error: Error) => void
     const hanging = scheme(
       () =>
@@ -193,7 +194,7 @@ describe('runSchemes', () => {
           fail = reject
         }),
     )
-    const running = refusal([hanging], own, controller.signal)
+    const running = refusal([hanging], own, controller)
     controller.abort()
     assert.equal((await running).code, 'handshake_timeout')
     fail(new Error('late'))

@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import type { Clock } from '../../../src/core/clock.ts'
 import type { Scheme, SchemeRequest } from '../../../src/core/scheme.ts'
 import { runSchemes } from '../../../src/schemes/combine.ts'
@@ -22,7 +23,7 @@ export const basicOf = (pair: string): SchemeRequest => authorization(`Basic ${B
 /** The subject that was found, or the code of the refusal. */
 export async function verdict(schemes: Scheme | readonly Scheme[], asked: SchemeRequest): Promise<string> {
   const list: readonly Scheme[] = Array.isArray(schemes) ? schemes : [schemes as Scheme]
-  const outcome = await runSchemes(list, asked, new AbortController().signal)
+  const outcome = await runSchemes(list, asked, new Waiting())
   return outcome.type === 'identity' ? outcome.identity.subject : outcome.refuse.code
 }
 

@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
@@ -94,7 +95,7 @@ describe('jwt with jwksUrl', () => {
       ...more,
     })
     const ask = async (text: string): Promise<string> => {
-      const outcome = await runSchemes([scheme], authorization(`Bearer ${text}`), new AbortController().signal, clock)
+      const outcome = await runSchemes([scheme], authorization(`Bearer ${text}`), new Waiting(), clock)
       return outcome.type === 'identity' ? outcome.identity.subject : outcome.refuse.code
     }
     return { ask, clock }
@@ -246,7 +247,7 @@ describe('jwt with jwksUrl', () => {
       })
     const schemes = [tenant('a'), tenant('b')]
     const ask = async (text: string): Promise<string> => {
-      const outcome = await runSchemes(schemes, authorization(`Bearer ${text}`), new AbortController().signal)
+      const outcome = await runSchemes(schemes, authorization(`Bearer ${text}`), new Waiting())
       return outcome.type === 'identity' ? outcome.identity.issuer : outcome.refuse.code
     }
     assert.equal(await ask(token(one, 'same', { iss: 'https://a.example' })), 'https://a.example')

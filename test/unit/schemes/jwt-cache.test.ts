@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import { createHmac, randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
@@ -8,7 +9,7 @@ import { tokenId, VerifiedTokens } from '../../../src/schemes/jwt-cache.ts'
 import { jwt, type JwtOptions } from '../../../src/schemes.ts'
 import { authorization, heldClock, verdict } from './helpers.ts'
 
-const never = new AbortController().signal
+const never = new Waiting()
 const secret = randomBytes(32)
 const header = Buffer.from('{"alg":"HS256"}').toString('base64url')
 const base: JwtOptions = { issuer: 'i', audience: 'a', algorithms: ['HS256'], key: secret }

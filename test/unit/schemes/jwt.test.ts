@@ -1,3 +1,4 @@
+import { Waiting } from '../../../src/core/waiting.ts'
 import assert from 'node:assert/strict'
 import {
   createHmac,
@@ -17,7 +18,7 @@ import { runSchemes } from '../../../src/schemes/combine.ts'
 import { bearer, jwt, type JwtOptions } from '../../../src/schemes.ts'
 import { authorization, heldClock, request, verdict } from './helpers.ts'
 
-const never = new AbortController().signal
+const never = new Waiting()
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const other = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
