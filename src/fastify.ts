@@ -79,7 +79,7 @@ export function authenticate<Request extends FastifyRequestLike, Claims>(
 
 function endpoint<Request extends FastifyRequestLike>(route: Route): FastifyHandler<Request> {
   return (request, reply) => {
-    if (!route.mark(request.raw, request)) return answer(reply, plainAnswer())
+    if (!route.mark(request.raw, request)) return answer(reply, plainAnswer(reply.raw))
     reply.code(101)
     reply.send()
     return reply

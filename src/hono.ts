@@ -18,6 +18,8 @@ import { PROOF_FIELD } from './upgrade/headers.ts'
 export interface HonoContext {
   readonly env: unknown
   set(key: string, value: unknown): void
+  /** Unlike a bare `Response`, it carries what middleware has set with `c.header()` before. */
+  newResponse(body: string | null, status?: number, headers?: Record<string, string | string[]>): Response
 }
 
 /** A Hono handler or middleware. */
@@ -28,7 +30,7 @@ export type HonoMiddleware<Context extends HonoContext> = (
 
 /**
  * Makes a WebSocket endpoint an ordinary Hono route on `@hono/node-server`. `identify` and the handler get `c`. A fetch
- * `Response` cannot be a 101: the route answers 200 with a private proof, which outer middleware must leave as it is.
+ * `Response` cannot be a 101: the route answers 204 with a private proof, which outer middleware must leave as it is.
  *
  * @example
  * ```ts
@@ -42,7 +44,7 @@ export function websocket<Context extends HonoContext, Claims>(
   options?: WebSocketOptions,
 ): HonoMiddleware<Context> {
   const route = handlerRoute(gate, handler as WebSocketHandler, options)
-  return async (c) => mark(route, c) ?? answer(plainAnswer())
+  return async (c) => mark(route, c) ?? answer(c, plainAnswer(bindings(c).outgoing))
 }
 
 /**
@@ -78,7 +80,7 @@ export function authenticate<Context extends HonoContext, Claims>(
   return async (c, next) => {
     const { incoming, outgoing } = bindings(c)
     const outcome = await ask(incoming, outgoing)
-    if ('body' in outcome) return answer(outcome)
+    if ('body' in outcome) return answer(c, outcome)
     c.set('identity', outcome)
     await next()
     return undefined
@@ -87,8 +89,9 @@ export function authenticate<Context extends HonoContext, Claims>(
 
 function mark(route: Route, c: HonoContext): Response | undefined {
   const proof = randomBytes(16).toString('base64url')
-  if (!route.mark(bindings(c).incoming, c, 200, { name: PROOF_FIELD, value: proof })) return undefined
-  return new Response(null, { status: 200, headers: { [PROOF_FIELD]: proof } })
+  // 204, because Hono copies the headers of a replaced response to the new one: a page put in its place has the proof.
+  if (!route.mark(bindings(c).incoming, c, 204, { name: PROOF_FIELD, value: proof })) return undefined
+  return c.newResponse(null, 204, { [PROOF_FIELD]: proof })
 }
 
 function bindings(c: HonoContext): { incoming: IncomingMessage; outgoing: ServerResponse } {
@@ -102,9 +105,8 @@ function bindings(c: HonoContext): { incoming: IncomingMessage; outgoing: Server
   return { incoming: env.incoming, outgoing: env.outgoing }
 }
 
-function answer(message: ReturnType<typeof plainAnswer>): Response {
-  return new Response(message.body, {
-    status: message.status,
-    headers: message.headers.map(([name, value]) => [name, value]),
-  })
+function answer(c: HonoContext, message: ReturnType<typeof plainAnswer>): Response {
+  const headers: Record<string, string[]> = {}
+  for (const [name, value] of message.headers) (headers[name] ??= []).push(value)
+  return c.newResponse(message.body, message.status, headers)
 }

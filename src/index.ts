@@ -174,14 +174,14 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
 function endpoint(route: Route): RouteListener {
   return (req, res) => {
     if (route.mark(req, req)) endWith101(res)
-    else writePlain(res, plainAnswer())
+    else writePlain(res, plainAnswer(res))
   }
 }
 
 function passage(route: Route): RouteListener {
   return (req, res, next) => {
     if (route.mark(req, req)) endWith101(res)
-    else if (next === undefined) writePlain(res, plainAnswer())
+    else if (next === undefined) writePlain(res, plainAnswer(res))
     else next()
   }
 }

@@ -40,7 +40,7 @@ export function websocket<Context extends KoaContext, Claims>(
   const route = handlerRoute(gate, handler as WebSocketHandler, options)
   return async (ctx) => {
     if (route.mark(ctx.req, ctx)) switchProtocols(ctx)
-    else answer(ctx, plainAnswer())
+    else answer(ctx, plainAnswer(ctx.res))
   }
 }
 

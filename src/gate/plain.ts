@@ -2,18 +2,22 @@ import type { ServerResponse } from 'node:http'
 import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
 
-/** What a WebSocket endpoint answers to a plain request: RFC 9110 section 15.5.22. */
-export function plainAnswer(): { status: number; headers: HeaderPairs; body: string } {
+/**
+ * What a WebSocket endpoint answers to a plain request: RFC 9110 section 15.5.22.
+ *
+ * @param res - says whether the connection stays: Node leaves a Connection field of ours as it is.
+ */
+export function plainAnswer(res: ServerResponse): { status: number; headers: HeaderPairs; body: string } {
   const message = refusalMessage(refuse('websocket_only'))
-  return { ...message, headers: [...message.headers, ['Connection', 'Upgrade']] }
+  return { ...message, headers: [...message.headers, ['Connection', res.shouldKeepAlive ? 'Upgrade' : 'close, Upgrade']] }
 }
 
 /**
  * Ends a response once the middleware around the route has returned: what it throws or answers after `next()` still
- * counts.
+ * counts. Two turns, because Connect and Express hand an error to their last handler a turn later.
  */
 function endSoon(res: ServerResponse, end: () => void): void {
-  queueMicrotask(() => {
+  setImmediate(setImmediate, () => {
     if (!res.headersSent && !res.writableEnded && !res.destroyed) end()
   })
 }

@@ -77,7 +77,7 @@ export const ROUTES: readonly RouteSpec[] = [
   { path: '/events', end: { type: 'drips', status: 200, contentType: 'text/event-stream' } },
   { path: '/drips', end: { type: 'drips', status: 503, contentType: 'text/plain' } },
   { path: '/big', end: { type: 'big', status: 500, kib: BIG_KIB } },
-  { path: '/large', end: { type: 'big', status: 500, kib: 1024 } },
+  { path: '/large', end: { type: 'big', status: 500, kib: 960 } },
   { path: '/hints', end: { type: 'hints', status: 403 } },
   { path: '/bare101', end: { type: 'bare101' } },
   { path: '/outer/throws-after', outer: 'throws-after', end: echo },

@@ -69,5 +69,7 @@ export interface Case {
    * case asks about the app door alone.
    */
   readonly schemes?: Expectation | 'same'
+  /** Where the same is something else on TLS. */
+  readonly tls?: Expectation
   readonly differs?: Partial<Record<Framework, Difference>>
 }

@@ -44,7 +44,7 @@ export function conformance(title: string, adapter: Adapter, options: SuiteOptio
       for (const app of apps.values()) await stop(await app)
       await trap.assertNone()
     })
-    const rows = TABLE.filter((row) => only(row) && expectationOf(row, adapter, door) !== undefined)
+    const rows = TABLE.filter((row) => only(row) && expectationOf(row, adapter, door, tls !== undefined) !== undefined)
     for (const group of new Set(rows.map((row) => row.group))) {
       describe(group, () => {
         for (const row of rows.filter((one) => one.group === group)) test(row.name, async (t) => runCase(t, row, adapter, door, await appFor(row.policy ?? 'default'), tls))
@@ -63,7 +63,8 @@ export function conformance(title: string, adapter: Adapter, options: SuiteOptio
   })
 }
 
-function expectationOf(row: Case, adapter: Adapter, door: Build['door']): Expectation | undefined {
+function expectationOf(row: Case, adapter: Adapter, door: Build['door'], tls: boolean): Expectation | undefined {
+  if (tls && row.tls !== undefined) return row.tls
   const difference = row.differs?.[adapter.framework]
   const general = difference !== undefined && 'expect' in difference ? difference.expect : row.expect
   if (door === 'app') return general
@@ -96,7 +97,7 @@ async function runCase(
   const difference = row.differs?.[adapter.framework]
   if (difference !== undefined) t.diagnostic(`${adapter.framework} differs: ${difference.why}`)
   if (difference !== undefined && 'skip' in difference) return t.skip(difference.why)
-  const expect = expectationOf(row, adapter, door)
+  const expect = expectationOf(row, adapter, door, tls !== undefined)
   assert.ok(expect)
   running.refused.length = 0
   running.accepted.length = 0

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type onRequestHookHandler } from 'fastify'
 import { authenticate, websocket } from '../../../src/fastify.ts'
 import type { Gate } from '../../../src/index.ts'
+import { valuesOf } from '../../support/response.ts'
 import {
   asyncContext,
   BEFORE,
@@ -23,7 +24,12 @@ import { makeGate, type Adapter, type Setup } from './types.ts'
 
 function answer(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
   reply.code(status)
-  for (const [name, value] of headers) reply.header(name, value)
+  // A second value would take the place of the first.
+  for (const [name] of headers) {
+    const values = valuesOf(headers, name)
+    reply.removeHeader(name)
+    reply.header(name, values.length === 1 ? values[0] : values)
+  }
   return reply.send(body === '' ? undefined : body)
 }
 

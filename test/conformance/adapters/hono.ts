@@ -29,13 +29,15 @@ interface Env {
 type Context = HonoContext<Env>
 type Middleware = MiddlewareHandler<Env>
 
-function answer({ status, headers, body }: Answer): Response {
-  return new Response(body === '' ? null : body, { status, headers: headers.map(([name, value]) => [name, value]) })
+function answer(c: Context, { status, headers, body }: Answer): Response {
+  const fields: Record<string, string[]> = {}
+  for (const [name, value] of headers) (fields[name] ??= []).push(value)
+  return c.newResponse(body === '' ? null : body, status as StatusCode, fields)
 }
 
 const guard: Middleware = async (c, next) => {
   const refusal = judge(c.env.incoming)
-  if (refusal !== undefined) return answer(refusal)
+  if (refusal !== undefined) return answer(c, refusal)
   await asyncContext.run('alice', next)
   return undefined
 }
@@ -58,7 +60,7 @@ async function writeEnd(c: Context, end: Exclude<End, { type: 'websocket' | 'thr
       await Promise.resolve()
       throw failure()
     case 'answer':
-      return answer({ headers: [], body: '', ...end })
+      return answer(c, { headers: [], body: '', ...end })
     case 'hangs':
       return await new Promise(() => undefined)
     case 'drips':
@@ -67,7 +69,7 @@ async function writeEnd(c: Context, end: Exclude<End, { type: 'websocket' | 'thr
       return new Response(bigBody(end.kib), { status: end.status })
     case 'hints':
       c.env.outgoing.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' })
-      return answer({ status: end.status, headers: [], body: 'no' })
+      return answer(c, { status: end.status, headers: [], body: 'no' })
     case 'bare101':
       return c.body(null, 101 as StatusCode)
   }

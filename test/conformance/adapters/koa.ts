@@ -3,6 +3,7 @@ import Router from '@koa/router'
 import Koa, { type Middleware, type ParameterizedContext } from 'koa'
 import type { Gate } from '../../../src/index.ts'
 import { authenticate, websocket } from '../../../src/koa.ts'
+import { valuesOf } from '../../support/response.ts'
 import {
   asyncContext,
   BEFORE,
@@ -24,20 +25,15 @@ import { makeGate, serve, type Adapter } from './types.ts'
 type Context = ParameterizedContext
 
 function answer(ctx: Context, { status, headers, body }: Answer): void {
+  ctx.body = body === '' ? null : body
   ctx.status = status
-  ctx.body = body === '' && status !== 204 ? '' : body || null
-  if (status === 204) ctx.status = 204
-  for (const [name, value] of headers) ctx.append(name, value)
+  for (const [name] of headers) ctx.set(name, valuesOf(headers, name))
 }
 
 const guard: Middleware = async (ctx, next) => {
   const refusal = judge(ctx.req)
   if (refusal === undefined) await asyncContext.run('alice', next)
-  else {
-    ctx.status = refusal.status
-    ctx.body = refusal.body
-    for (const [name, value] of refusal.headers) ctx.set(name, value)
-  }
+  else answer(ctx, refusal)
 }
 
 function endOf(gate: Gate<Context>, end: End): Middleware {

@@ -86,16 +86,21 @@ export function chainOf(gate: Gate, setup: Setup, route: RouteSpec, failAsync: N
   return chain
 }
 
-/** Runs middlewares one after the other; what the last one returns is returned. */
-function runChain(chain: readonly NodeMiddleware[], req: IncomingMessage, res: ServerResponse): unknown {
-  let returned: unknown
-  const run = (index: number): void => {
-    returned = chain[index]?.(req, res, () => {
-      run(index + 1)
-    })
-  }
-  run(0)
-  return returned
+/** Runs middlewares one after the other. Rejects with the first failure; never settles otherwise. */
+async function runChain(chain: readonly NodeMiddleware[], req: IncomingMessage, res: ServerResponse): Promise<void> {
+  await new Promise<void>((_resolve, reject) => {
+    const run = (index: number): void => {
+      try {
+        const returned = chain[index]?.(req, res, () => {
+          run(index + 1)
+        })
+        if (returned instanceof Promise) returned.catch(reject)
+      } catch (error) {
+        reject(error)
+      }
+    }
+    run(0)
+  })
 }
 
 const rejecting: NodeMiddleware = async () => {
@@ -108,6 +113,11 @@ const passing: NodeMiddleware = (_req, _res, next) => {
   setImmediate(next, failure())
 }
 
+/** An error logger, as most apps have one: it takes a turn of the event loop more until the error is answered. */
+const hearingErrors = (error: unknown, _req: IncomingMessage, _res: ServerResponse, next: (error: unknown) => void): void => {
+  next(error)
+}
+
 /** Plain `node:http`: a table of paths, as small services have it. */
 export const nodeHttp: Adapter = {
   framework: 'http',
@@ -116,18 +126,13 @@ export const nodeHttp: Adapter = {
     const routes = new Map(ROUTES.map((route) => [route.path, chainOf(gate, setup, route, rejecting)]))
     const listener = (req: IncomingMessage, res: ServerResponse): unknown => {
       const chain = routes.get((req.url ?? '').split('?')[0] ?? '')
-      if (chain !== undefined && req.method === 'GET') return returnedBy(chain, req, res)
+      if (chain !== undefined && req.method === 'GET') return runChain(chain, req, res)
       return writeAnswer(res, 404, [], 'no such page')
     }
     const server = serve(setup, listener as (req: IncomingMessage, res: ServerResponse) => void)
     gate.attach(server)
     return { server, gate }
   },
-}
-
-/** On plain HTTP nobody would hear a rejected promise of a listener: it would end the process. */
-function returnedBy(chain: readonly NodeMiddleware[], req: IncomingMessage, res: ServerResponse): unknown {
-  return runChain(chain, req, res)
 }
 
 export const connectApp: Adapter = {
@@ -150,6 +155,7 @@ export const expressApp: Adapter = {
     const gate = makeGate(setup, same)
     const app = express()
     for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, rejecting))
+    app.use(hearingErrors)
     const server = serve(setup, app)
     gate.attach(server)
     return { server, gate }
@@ -162,6 +168,7 @@ export const express4App: Adapter = {
     const gate = makeGate(setup, same)
     const app = express4()
     for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, passing))
+    app.use(hearingErrors)
     const server = serve(setup, app)
     gate.attach(server)
     return { server, gate }

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { RawData, WebSocket } from 'ws'
+import { dial } from '../../../src/client.ts'
+import type { Listening } from '../../support/servers.ts'
+import { closing, malformed, switching, text, upgrading, urlOf } from './servers.ts'
+
+async function turns(count: number): Promise<void> {
+  for (let done = 0; done < count; done += 1) await turn()
+}
+
+/** Writes the 101 and these frames as one packet. */
+async function eager(...frames: readonly Buffer[]): Promise<Listening> {
+  return await upgrading((socket, req) => socket.write(switching(req, ...frames)))
+}
+
+const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString() : 'not a Buffer')
+
+function recorder(socket: WebSocket): string[] {
+  const seen: string[] = []
+  socket.on('message', (data) => seen.push(textOf(data)))
+  socket.on('close', (code) => seen.push(`close ${code}`))
+  return seen
+}
+
+for (const late of [0, 1, 5]) {
+  test(`messages that came with the 101 are heard in order, before the close, ${late} turns later`, async () => {
+    await using server = await eager(text('one'), text('two'), text('three'), closing(4000))
+    const socket = await dial(urlOf(server))
+    await turns(late)
+    const seen = recorder(socket)
+    if (socket.readyState !== socket.CLOSED) await once(socket, 'close')
+    await turns(5)
+    assert.deepEqual(seen.slice(0, 3), ['one', 'two', 'three'])
+    if (late === 0) assert.equal(seen[3], 'close 4000')
+  })
+}
+
+test('messages that came before and after a late listener keep their order', async () => {
+  await using server = await upgrading((socket, req) => {
+    socket.write(switching(req, text('1'), text('2')))
+    socket.once('data', () => socket.write(Buffer.concat([text('3'), text('4'), closing(1000)])))
+  })
+  const socket = await dial(urlOf(server))
+  await turns(5)
+  socket.send('now')
+  const seen = recorder(socket)
+  await once(socket, 'close')
+  assert.deepEqual(seen, ['1', '2', '3', '4', 'close 1000'])
+})
+
+test('a late caller who awaits each message gets each', async () => {
+  await using server = await eager(text('one'), text('two'), text('three'))
+  const socket = await dial(urlOf(server))
+  await turns(5)
+  const seen: string[] = []
+  while (seen.length < 3) {
+    const [data] = await once(socket, 'message')
+    seen.push(String(data))
+    await turns(3)
+  }
+  assert.deepEqual(seen, ['one', 'two', 'three'])
+  socket.terminate()
+})
+
+test('an error right after the 101 reaches a listener that is attached right after the await', async () => {
+  await using server = await eager(text('one'), malformed())
+  const socket = await dial(urlOf(server))
+  const seen = recorder(socket)
+  const [error] = await once(socket, 'error')
+  assert.match(String(error), /opcode/i)
+  assert.deepEqual(seen, ['one'])
+  socket.terminate()
+})
+
+test('a caller who never listens still answers pings and hears the close', async () => {
+  const ping = Buffer.from([0x89, 0])
+  await using server = await upgrading((socket, req) => {
+    socket.write(switching(req, text('one'), ping))
+    socket.once('data', (pong: Buffer) => {
+      assert.equal((pong[0] ?? 0) & 0x0f, 10)
+      socket.end(closing(4001))
+    })
+  })
+  const socket = await dial(urlOf(server))
+  const [code] = await once(socket, 'close')
+  assert.equal(code, 4001)
+})
+
+test('past 1024 messages nobody wants, they are dropped and the connection goes on', async () => {
+  const many = Array.from({ length: 2000 }, () => text('x'))
+  await using server = await eager(...many, closing(4001))
+  const socket = await dial(urlOf(server))
+  const [code] = await once(socket, 'close')
+  assert.equal(code, 4001)
+  const seen = recorder(socket)
+  await turns(3)
+  assert.deepEqual(seen, [])
+})
+
+test('nothing is left on a socket that has its listener', async () => {
+  await using server = await eager(text('one'))
+  const socket = await dial(urlOf(server))
+  const seen = recorder(socket)
+  while (seen.length === 0) await turn()
+  assert.deepEqual(
+    ['message', 'newListener', 'close', 'error', 'open', 'unexpected-response'].map((name) =>
+      socket.listenerCount(name),
+    ),
+    [1, 0, 1, 0, 0, 0],
+  )
+  assert.equal(socket.isPaused, false)
+  socket.terminate()
+})
