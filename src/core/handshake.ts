@@ -26,24 +26,71 @@ export interface Handshake {
   readonly httpVersion: string
   /** The request target exactly as it was sent. */
   readonly target: string
-  /** Header fields in the order and spelling in which they came. */
+  /** Header fields in the order in which they came, names in lower case. */
   readonly headers: HeaderPairs
   readonly peer: Peer
 }
 
+/** What a `net.Socket` or `tls.TLSSocket` says of itself. */
+export interface PeerSocket {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+  readonly encrypted?: boolean | undefined
+  readonly authorized?: boolean | undefined
+  getPeerCertificate?(): object | null | undefined
+}
+
+/** Each address costs a system call, so it is asked for when a question needs it. */
+class SocketPeer implements Peer {
+  readonly #socket: PeerSocket
+
+  constructor(socket: PeerSocket) {
+    this.#socket = socket
+  }
+
+  get address(): string {
+    return this.#socket.remoteAddress ?? ''
+  }
+  get port(): number {
+    return this.#socket.remotePort ?? 0
+  }
+  get localAddress(): string {
+    return this.#socket.localAddress ?? ''
+  }
+  get localPort(): number {
+    return this.#socket.localPort ?? 0
+  }
+  get encrypted(): boolean {
+    return this.#socket.encrypted === true
+  }
+  get certified(): boolean {
+    if (this.#socket.encrypted !== true || this.#socket.authorized !== true) return false
+    return Object.keys(this.#socket.getPeerCertificate?.() ?? {}).length > 0
+  }
+}
+
+export function peerOf(socket: PeerSocket): Peer {
+  return new SocketPeer(socket)
+}
+
+/** Header fields from Node's `rawHeaders`: its `headers` object has lost second values. */
+export function pairsOf(raw: readonly string[]): HeaderPairs {
+  const pairs: Array<readonly [string, string]> = []
+  for (let n = 0; n + 1 < raw.length; n += 2) pairs.push([(raw[n] ?? '').toLowerCase(), raw[n + 1] ?? ''])
+  return pairs
+}
+
 /** All values of one header field, in order. `name` in lower case. */
 export function valuesOf(handshake: Pick<Handshake, 'headers'>, name: string): string[] {
-  const values: string[] = []
-  for (const [field, value] of handshake.headers) {
-    if (field.length === name.length && field.toLowerCase() === name) values.push(value)
-  }
-  return values
+  return handshake.headers.filter(([field]) => field === name).map(([, value]) => value)
 }
 
 /** The value of a header field that the shape check has already found to occur at most once. */
 export function valueOf(handshake: Pick<Handshake, 'headers'>, name: string): string | undefined {
   for (const [field, value] of handshake.headers) {
-    if (field.length === name.length && field.toLowerCase() === name) return value
+    if (field === name) return value
   }
   return undefined
 }

@@ -85,5 +85,6 @@ class CheckedIdentity<Claims> implements Identity<Claims> {
  * @throws Gate101Error `GATE101_IDENTITY` when a field has the wrong type.
  */
 export function toIdentity<Claims>(input: IdentityInput<Claims>, issuer: string): Identity<Claims> {
-  return new CheckedIdentity(input, issuer)
+  // Checked before, with its issuer: one object serves all connections of a key.
+  return input instanceof CheckedIdentity ? input : new CheckedIdentity(input, issuer)
 }

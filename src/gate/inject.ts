@@ -82,21 +82,24 @@ function toHandshake(request: InjectRequest): Handshake {
     )
   }
   const given = Object.entries(headers).flatMap(([name, value]) =>
-    (typeof value === 'string' ? [value] : [...value]).map((one): readonly [string, string] => [name, one]),
+    (typeof value === 'string' ? [value] : [...value]).map((one): readonly [string, string] => [
+      name.toLowerCase(),
+      one,
+    ]),
   )
-  const names = new Set(given.map(([name]) => name.toLowerCase()))
+  const names = new Set(given.map(([name]) => name))
   const filled: HeaderPairs = [
-    ['Host', 'localhost'],
-    ['Connection', 'Upgrade'],
-    ['Upgrade', 'websocket'],
-    ['Sec-WebSocket-Version', '13'],
-    ['Sec-WebSocket-Key', KEY],
+    ['host', 'localhost'],
+    ['connection', 'Upgrade'],
+    ['upgrade', 'websocket'],
+    ['sec-websocket-version', '13'],
+    ['sec-websocket-key', KEY],
   ]
   return {
     method: 'GET',
     httpVersion: '1.1',
     target: url,
-    headers: [...filled.filter(([name]) => !names.has(name.toLowerCase())), ...given],
+    headers: [...filled.filter(([name]) => !names.has(name)), ...given],
     peer: {
       address: peer.address,
       port: 0,
@@ -143,8 +146,7 @@ export function toRequest(
 /** As Node merges what it has parsed: repeated fields are joined, cookies with `; `. */
 function mergeHeaders(headers: HeaderPairs): IncomingMessage['headers'] {
   const merged: Record<string, string> = Object.create(null) as Record<string, string>
-  for (const [field, value] of headers) {
-    const name = field.toLowerCase()
+  for (const [name, value] of headers) {
     const before = merged[name]
     merged[name] = before === undefined ? value : before + (name === 'cookie' ? '; ' : ', ') + value
   }

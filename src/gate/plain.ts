@@ -9,7 +9,10 @@ import { refusalMessage } from '../core/refusal-message.ts'
  */
 export function plainAnswer(res: ServerResponse): { status: number; headers: HeaderPairs; body: string } {
   const message = refusalMessage(refuse('websocket_only'))
-  return { ...message, headers: [...message.headers, ['Connection', res.shouldKeepAlive ? 'Upgrade' : 'close, Upgrade']] }
+  return {
+    ...message,
+    headers: [...message.headers, ['Connection', res.shouldKeepAlive ? 'Upgrade' : 'close, Upgrade']],
+  }
 }
 
 /**

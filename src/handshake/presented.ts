@@ -13,10 +13,8 @@ export interface Presented {
 export function presentedCredentials(handshake: Handshake, credentialHeaders: readonly string[]): Presented {
   let cookie = false
   const explicit: string[] = []
-  for (const [field, value] of handshake.headers) {
-    if (value === '') continue
-    const name = field.toLowerCase()
-    if (!credentialHeaders.includes(name)) continue
+  for (const [name, value] of handshake.headers) {
+    if (value === '' || !credentialHeaders.includes(name)) continue
     if (name === 'cookie') cookie = true
     else explicit.push(name)
   }

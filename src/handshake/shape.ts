@@ -14,21 +14,23 @@ const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/
 const HOST = /^(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?$/
 const MAX_PROTOCOLS = 32
 
-/** What is collected in one pass over the headers: values by name, for the names that matter. */
-type Seen = Map<string, string[]>
-
-const WATCHED = new Set([
-  'host',
-  'upgrade',
-  'connection',
-  'sec-websocket-version',
-  'sec-websocket-key',
-  'sec-websocket-protocol',
-  'content-length',
-  'transfer-encoding',
-  'expect',
-  'origin',
-])
+/** What one pass over the headers finds: how often, and the last value. */
+class Seen {
+  hosts = 0
+  host = ''
+  upgrades: string[] = []
+  connections: string[] = []
+  versions = 0
+  version = ''
+  keys = 0
+  key = ''
+  protocols: string[] | undefined
+  bodies = 0
+  expects = 0
+  origins = 0
+  doubled = false
+  oversized = false
+}
 
 /**
  * Is this a well-formed WebSocket handshake (RFC 6455 section 4.2.1)? Stricter than the RFC where leniency has hurt:
@@ -37,87 +39,106 @@ const WATCHED = new Set([
 export function checkShape(handshake: Handshake, options: ShapeOptions): Refuse | undefined {
   // First: Node cuts a flood of headers off silently, and a header that seems absent may have been cut.
   if (handshake.headers.length > options.maxHeaders) return refuse('headers_too_large')
-  const seen = collect(handshake, options)
   if (handshake.method !== 'GET') return refuse('method_not_allowed')
   if (handshake.httpVersion !== '1.1') return refuse('http_version')
-  return (
-    checkHost(seen) ??
-    checkUpgrade(seen) ??
-    checkBody(seen) ??
-    checkVersionAndKey(seen) ??
-    checkSingles(seen, options) ??
-    checkProtocols(seen)
-  )
+  const seen = collect(handshake, options)
+  if (seen.hosts !== 1 || !HOST.test(seen.host)) return refuse('bad_host')
+  return checkUpgrade(seen) ?? checkBody(seen) ?? checkVersionAndKey(seen) ?? checkSingles(seen) ?? checkProtocols(seen)
 }
 
 function collect(handshake: Handshake, options: ShapeOptions): Seen {
-  const seen: Seen = new Map()
-  for (const [field, value] of handshake.headers) {
-    const name = field.toLowerCase()
-    if (!WATCHED.has(name) && !options.singleHeaders.includes(name)) continue
-    const values = seen.get(name)
-    if (values === undefined) seen.set(name, [value])
-    else values.push(value)
+  const seen = new Seen()
+  const singles: string[] = []
+  for (const [name, value] of handshake.headers) {
+    if (options.singleHeaders.includes(name)) {
+      seen.doubled ||= singles.includes(name)
+      seen.oversized ||= value.length > options.maxCredentialBytes
+      singles.push(name)
+    } else {
+      note(seen, name, value)
+    }
   }
   return seen
 }
 
-function checkHost(seen: Seen): Refuse | undefined {
-  const [host, ...more] = seen.get('host') ?? []
-  return host === undefined || more.length > 0 || !HOST.test(host) ? refuse('bad_host') : undefined
+function note(seen: Seen, name: string, value: string): void {
+  switch (name) {
+    case 'host':
+      seen.hosts++
+      seen.host = value
+      break
+    case 'upgrade':
+      seen.upgrades.push(value)
+      break
+    case 'connection':
+      seen.connections.push(value)
+      break
+    case 'sec-websocket-version':
+      seen.versions++
+      seen.version = value
+      break
+    case 'sec-websocket-key':
+      seen.keys++
+      seen.key = value
+      break
+    case 'sec-websocket-protocol':
+      ;(seen.protocols ??= []).push(value)
+      break
+    case 'content-length':
+      seen.bodies += value === '0' && seen.bodies === 0 ? 0 : 1
+      break
+    case 'transfer-encoding':
+      seen.bodies++
+      break
+    case 'expect':
+      seen.expects++
+      break
+    case 'origin':
+      seen.origins++
+      break
+    default:
+  }
 }
 
-function isOnly(values: readonly string[] | undefined, token: string): boolean {
-  const [value] = values ?? []
-  return values?.length === 1 && value?.length === token.length && value.toLowerCase() === token
+function isOnly(values: readonly string[], token: string): boolean {
+  const [value = ''] = values
+  return values.length === 1 && value.length === token.length && value.toLowerCase() === token
 }
 
-function tokens(values: readonly string[] | undefined): string[] {
-  return (values ?? []).flatMap((value) => value.split(',')).map((token) => token.trim().toLowerCase())
+function tokens(values: readonly string[]): string[] {
+  return values.flatMap((value) => value.split(',')).map((token) => token.trim().toLowerCase())
 }
 
 function checkUpgrade(seen: Seen): Refuse | undefined {
-  if (isOnly(seen.get('upgrade'), 'websocket') && isOnly(seen.get('connection'), 'upgrade')) return undefined
-  const upgrades = tokens(seen.get('upgrade'))
+  if (isOnly(seen.upgrades, 'websocket') && isOnly(seen.connections, 'upgrade')) return undefined
+  const upgrades = tokens(seen.upgrades)
   if (!upgrades.includes('websocket')) return refuse('upgrade_required')
   if (upgrades.length !== 1) return refuse('bad_upgrade')
   // Any other name here would take that header away at the next hop (RFC 9110 section 7.6.1).
-  const options = tokens(seen.get('connection'))
-  const known = options.every((option) => option === 'upgrade' || option === 'keep-alive' || option === 'close')
-  return known && options.includes('upgrade') ? undefined : refuse('bad_connection')
+  const named = tokens(seen.connections)
+  const known = named.every((option) => option === 'upgrade' || option === 'keep-alive' || option === 'close')
+  return known && named.includes('upgrade') ? undefined : refuse('bad_connection')
 }
 
 function checkBody(seen: Seen): Refuse | undefined {
-  if (seen.has('expect')) return refuse('expectation_failed')
-  const [length, ...more] = seen.get('content-length') ?? []
-  const empty = length === undefined || (length === '0' && more.length === 0)
-  return empty && !seen.has('transfer-encoding') ? undefined : refuse('body_not_allowed')
+  if (seen.expects > 0) return refuse('expectation_failed')
+  return seen.bodies > 0 ? refuse('body_not_allowed') : undefined
 }
 
 function checkVersionAndKey(seen: Seen): Refuse | undefined {
-  const versions = seen.get('sec-websocket-version') ?? []
-  if (versions.length > 1) return refuse('duplicate_header')
-  if (versions[0] !== '13') return refuse('bad_version')
-  const keys = seen.get('sec-websocket-key') ?? []
-  if (keys.length > 1) return refuse('duplicate_header')
-  return KEY.test(keys[0] ?? '') ? undefined : refuse('bad_key')
+  if (seen.versions > 1 || seen.keys > 1) return refuse('duplicate_header')
+  if (seen.version !== '13') return refuse('bad_version')
+  return KEY.test(seen.key) ? undefined : refuse('bad_key')
 }
 
-function checkSingles(seen: Seen, options: ShapeOptions): Refuse | undefined {
-  if ((seen.get('origin')?.length ?? 0) > 1) return refuse('duplicate_header')
-  for (const name of options.singleHeaders) {
-    const values = seen.get(name)
-    if (values === undefined) continue
-    if (values.length > 1) return refuse('duplicate_header')
-    if ((values[0]?.length ?? 0) > options.maxCredentialBytes) return refuse('headers_too_large')
-  }
-  return undefined
+function checkSingles(seen: Seen): Refuse | undefined {
+  if (seen.origins > 1 || seen.doubled) return refuse('duplicate_header')
+  return seen.oversized ? refuse('headers_too_large') : undefined
 }
 
 function checkProtocols(seen: Seen): Refuse | undefined {
-  const values = seen.get('sec-websocket-protocol')
-  if (values === undefined) return undefined
-  const offered = values.flatMap((value) => value.split(',', MAX_PROTOCOLS + 2)).map((token) => token.trim())
+  if (seen.protocols === undefined) return undefined
+  const offered = seen.protocols.flatMap((value) => value.split(',', MAX_PROTOCOLS + 2)).map((token) => token.trim())
   const valid = offered.length <= MAX_PROTOCOLS && offered.every((token) => TOKEN.test(token))
   return valid && new Set(offered).size === offered.length ? undefined : refuse('bad_protocol')
 }

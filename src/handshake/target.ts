@@ -4,6 +4,8 @@ import { Gate101Error } from '../core/errors.ts'
 const MAX_TARGET = 4096
 // RFC 3986 section 3.3 less ";" (parameters), which some routers cut off.
 const PATH = /^[A-Za-z0-9\-._~!$&'()*+,=:@/%]*$/
+// What nearly every target looks like: nothing in it can be read in two ways.
+const PLAIN = /^(?:\/[A-Za-z0-9_~-]+)+(?:\?[A-Za-z0-9_~.&=-]*)?$/
 const QUERY = /^[\x21\x22\x24-\x7e]*$/
 // RFC 3986 section 2.3: encoding these changes nothing for one parser and everything for another.
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/
@@ -18,6 +20,7 @@ export function pathOf(target: string): string {
 /** Refuses every target that two parsers could read as two different paths. */
 export function checkTarget(target: string, maxBytes: number = MAX_TARGET): Refuse | undefined {
   if (target.length > maxBytes) return refuse('target_too_long')
+  if (PLAIN.test(target)) return undefined
   const path = pathOf(target)
   if (!path.startsWith('/') || !PATH.test(path) || !isCanonical(path)) return refuse('bad_target')
   if (!QUERY.test(target.slice(path.length + 1))) return refuse('bad_target')

@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 import { Gate101Error } from '../core/errors.ts'
-import { valuesOf, type Handshake } from '../core/handshake.ts'
+import { valueOf, valuesOf, type Handshake } from '../core/handshake.ts'
 
 /** Which peers' forwarding headers are believed. */
 export interface ProxyTrust {
@@ -83,7 +83,7 @@ export function clientAddress(
   handshake: Handshake,
   trust: ProxyTrust,
 ): { readonly address: string; readonly believable: boolean } {
-  const forwards = handshake.headers.some(([field]) => FORWARDING.includes(field.toLowerCase()))
+  const forwards = handshake.headers.some(([field]) => FORWARDING.includes(field))
   const { address: peer, injected } = handshake.peer
   if (!forwards || injected === true) return { address: peer, believable: true }
   if (!isTrustedPeer(handshake, trust)) return { address: peer, believable: !isLocal(peer) }
@@ -147,7 +147,7 @@ export function effectiveHost(
   handshake: Handshake,
   trust: ProxyTrust,
 ): { readonly host: string; readonly scheme: 'http' | 'https' | undefined } {
-  const own = valuesOf(handshake, 'host')[0] ?? ''
+  const own = valueOf(handshake, 'host') ?? ''
   if (!isTrustedPeer(handshake, trust)) return { host: own, scheme: handshake.peer.encrypted ? 'https' : undefined }
   const last = valuesOf(handshake, 'forwarded').flatMap(elements).at(-1)
   const host = last?.get('host') ?? lastOf(handshake, 'x-forwarded-host') ?? own

@@ -1,5 +1,5 @@
 import type { Waiting } from '../core/waiting.ts'
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { valueOf } from '../core/handshake.ts'
 import { toIdentity, type IdentityInput } from '../core/identity.ts'
 import type { Scheme, SchemeResult } from '../core/scheme.ts'
@@ -170,7 +170,7 @@ function parseHash(hash: string): Buffer {
 }
 
 function digestOf(key: string): Buffer {
-  return createHash('sha256').update(key, 'latin1').digest()
+  return hash('sha256', key, 'buffer')
 }
 
 function textOf(digest: Buffer): string {

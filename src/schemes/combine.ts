@@ -78,8 +78,7 @@ function misplaced(
 /** Lower-case names of those headers of the schemes that the request has. */
 function presentedHeaders(schemes: readonly Scheme[], request: SchemeRequest): readonly string[] | 'duplicate' {
   const presented: string[] = []
-  for (const [field] of request.headers) {
-    const name = field.toLowerCase()
+  for (const [name] of request.headers) {
     if (!schemes.some((scheme) => scheme.headers.includes(name))) continue
     if (presented.includes(name)) return 'duplicate'
     presented.push(name)

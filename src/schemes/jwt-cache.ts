@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { JwtPayload } from './jwt-options.ts'
 
 interface Entry {
@@ -49,5 +49,5 @@ export class VerifiedTokens {
 }
 
 export function tokenId(token: string): string {
-  return createHash('sha256').update(token, 'latin1').digest('base64')
+  return hash('sha256', token, 'base64')
 }

@@ -3,10 +3,10 @@ import { systemClock, type Clock } from '../core/clock.ts'
 import type { Identity } from '../core/identity.ts'
 import { refusalMessage, type RefusalMessage } from '../core/refusal-message.ts'
 import type { Scheme, SchemeRequest } from '../core/scheme.ts'
+import { pairsOf, peerOf, type PeerSocket } from '../core/handshake.ts'
 import { Waiting } from '../core/waiting.ts'
 import { runSchemes } from './combine.ts'
 import { checkNumber, checkOptions, configError, isList } from './options.ts'
-import { peerOf, rawPairs } from './peer.ts'
 
 const DEADLINE = 10_000
 
@@ -62,7 +62,7 @@ export async function authenticateRequest(
   }
   const cancel = clock.after(options.deadline ?? DEADLINE, abort)
   res.once('close', abort)
-  const request: SchemeRequest = { headers: rawPairs(req.rawHeaders), peer: peerOf(req.socket) }
+  const request: SchemeRequest = { headers: pairsOf(req.rawHeaders), peer: peerOf(req.socket as PeerSocket) }
   const outcome = await runSchemes(schemes, request, waiting, clock)
   cancel()
   res.off('close', abort)

@@ -19,7 +19,12 @@ export const PRIVATE_TEXT = 'for-logged-in-readers-only'
 /** What stands at the end of a route. */
 export type End =
   | { readonly type: 'websocket'; readonly handler: HandlerName; readonly options?: WebSocketOptions }
-  | { readonly type: 'answer'; readonly status: number; readonly headers?: ReadonlyArray<readonly [string, string]>; readonly body?: string }
+  | {
+      readonly type: 'answer'
+      readonly status: number
+      readonly headers?: ReadonlyArray<readonly [string, string]>
+      readonly body?: string
+    }
   /** Throws in the handler itself. */
   | { readonly type: 'throws' }
   /** Fails later, in the way in which the framework lets an async handler fail. */
@@ -36,7 +41,13 @@ export type End =
   | { readonly type: 'bare101' }
 
 /** Middleware around the guard and the end of a route. */
-export type Outer = 'throws-after' | 'forbids-after' | 'replaces-after' | 'sets-after' | 'sets-before' | 'sets-forbidden'
+export type Outer =
+  | 'throws-after'
+  | 'forbids-after'
+  | 'replaces-after'
+  | 'sets-after'
+  | 'sets-before'
+  | 'sets-forbidden'
 
 export interface RouteSpec {
   readonly path: string
@@ -61,14 +72,64 @@ export const ROUTES: readonly RouteSpec[] = [
   { path: '/protocols', end: { type: 'websocket', handler: 'echo', options: { protocols: ['v2', 'v1'] } } },
   { path: '/unguarded', guarded: false, end: echo },
   { path: '/anonymous', guarded: false, end: { type: 'websocket', handler: 'whoami', options: { anonymous: true } } },
-  { path: '/answers/challenge', guarded: false, end: { type: 'answer', status: 401, headers: [['WWW-Authenticate', 'Basic realm="a"'], ['WWW-Authenticate', 'Bearer']], body: 'who?' } },
-  { path: '/answers/403', end: { type: 'answer', status: 403, headers: [['Content-Type', 'application/problem+json'], ['Cache-Control', 'private, max-age=60']], body: '{"title":"no"}' } },
-  { path: '/answers/302', end: { type: 'answer', status: 302, headers: [['Location', '/login?next=%2Fws'], ['Set-Cookie', 'flash=1; Path=/; HttpOnly'], ['Set-Cookie', 'seen=2; Path=/']] } },
+  {
+    path: '/answers/challenge',
+    guarded: false,
+    end: {
+      type: 'answer',
+      status: 401,
+      headers: [
+        ['WWW-Authenticate', 'Basic realm="a"'],
+        ['WWW-Authenticate', 'Bearer'],
+      ],
+      body: 'who?',
+    },
+  },
+  {
+    path: '/answers/403',
+    end: {
+      type: 'answer',
+      status: 403,
+      headers: [
+        ['Content-Type', 'application/problem+json'],
+        ['Cache-Control', 'private, max-age=60'],
+      ],
+      body: '{"title":"no"}',
+    },
+  },
+  {
+    path: '/answers/302',
+    end: {
+      type: 'answer',
+      status: 302,
+      headers: [
+        ['Location', '/login?next=%2Fws'],
+        ['Set-Cookie', 'flash=1; Path=/; HttpOnly'],
+        ['Set-Cookie', 'seen=2; Path=/'],
+      ],
+    },
+  },
   { path: '/answers/404', end: { type: 'answer', status: 404, body: 'no such room' } },
   { path: '/answers/429', end: { type: 'answer', status: 429, headers: [['Retry-After', '30']], body: 'slow down' } },
   { path: '/answers/500', end: { type: 'answer', status: 500, body: 'the app says 500' } },
-  { path: '/answers/503', end: { type: 'answer', status: 503, headers: [['Upgrade', 'h2c'], ['Sec-WebSocket-Accept', 'forged'], ['Sec-WebSocket-Version', '13'], ['Keep-Alive', 'timeout=5']], body: 'closed today' } },
-  { path: '/answers/200', end: { type: 'answer', status: 200, headers: [['Set-Cookie', `private=${PRIVATE_TEXT}`]], body: PRIVATE_TEXT } },
+  {
+    path: '/answers/503',
+    end: {
+      type: 'answer',
+      status: 503,
+      headers: [
+        ['Upgrade', 'h2c'],
+        ['Sec-WebSocket-Accept', 'forged'],
+        ['Sec-WebSocket-Version', '13'],
+        ['Keep-Alive', 'timeout=5'],
+      ],
+      body: 'closed today',
+    },
+  },
+  {
+    path: '/answers/200',
+    end: { type: 'answer', status: 200, headers: [['Set-Cookie', `private=${PRIVATE_TEXT}`]], body: PRIVATE_TEXT },
+  },
   { path: '/answers/201', end: { type: 'answer', status: 201, body: PRIVATE_TEXT } },
   { path: '/answers/204', end: { type: 'answer', status: 204 } },
   { path: '/throws', end: { type: 'throws' } },
@@ -121,11 +182,18 @@ export interface Answer {
 
 export const NO_KEY: Answer = {
   status: 401,
-  headers: [['WWW-Authenticate', 'ApiKey realm="app"'], ['Content-Type', 'application/json']],
+  headers: [
+    ['WWW-Authenticate', 'ApiKey realm="app"'],
+    ['Content-Type', 'application/json'],
+  ],
   body: '{"app":"send X-Api-Key"}',
 }
 
-const BANNED: Answer = { status: 403, headers: [['Content-Type', 'application/json']], body: '{"app":"this key is banned"}' }
+const BANNED: Answer = {
+  status: 403,
+  headers: [['Content-Type', 'application/json']],
+  body: '{"app":"this key is banned"}',
+}
 
 /** The app's own authentication, once; every adapter wraps it in the framework's middleware. */
 export function judge(req: IncomingMessage): Answer | undefined {

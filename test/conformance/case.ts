@@ -41,7 +41,9 @@ export type Difference =
 /** How the gate of a case is made. */
 export type Policy = 'default' | 'listed' | 'hasty'
 
-export const POLICIES: Readonly<Record<Policy, { origins?: OriginsOption; hosts?: readonly string[]; limits?: LimitsOption }>> = {
+export const POLICIES: Readonly<
+  Record<Policy, { origins?: OriginsOption; hosts?: readonly string[]; limits?: LimitsOption }>
+> = {
   default: {},
   listed: { origins: ['https://app.example.com'], hosts: ['ws.internal.example'] },
   /** For what is to be cut by the deadline. */

@@ -10,7 +10,15 @@ import { listen, type Listening } from '../support/servers.ts'
 import { trapFaults } from '../support/trap.ts'
 import type { Adapter } from './adapters/types.ts'
 import { KEY, Observer, PRIVATE_TEXT, type Build, type BuiltApp } from './app.ts'
-import { POLICIES, type Case, type Expectation, type FrameFact, type HeaderFacts, type Policy, type Request } from './case.ts'
+import {
+  POLICIES,
+  type Case,
+  type Expectation,
+  type FrameFact,
+  type HeaderFacts,
+  type Policy,
+  type Request,
+} from './case.ts'
 import { TABLE } from './table.ts'
 
 /** One app that listens, with what it said since the case began. */
@@ -47,7 +55,8 @@ export function conformance(title: string, adapter: Adapter, options: SuiteOptio
     const rows = TABLE.filter((row) => only(row) && expectationOf(row, adapter, door, tls !== undefined) !== undefined)
     for (const group of new Set(rows.map((row) => row.group))) {
       describe(group, () => {
-        for (const row of rows.filter((one) => one.group === group)) test(row.name, async (t) => runCase(t, row, adapter, door, await appFor(row.policy ?? 'default'), tls))
+        for (const row of rows.filter((one) => one.group === group))
+          test(row.name, async (t) => runCase(t, row, adapter, door, await appFor(row.policy ?? 'default'), tls))
         test('control: after all this a good handshake opens', async () => {
           for (const app of apps.values()) await control(await app, tls)
         })
@@ -71,7 +80,12 @@ function expectationOf(row: Case, adapter: Adapter, door: Build['door'], tls: bo
   return row.schemes === 'same' ? general : row.schemes
 }
 
-async function start(adapter: Adapter, policy: Policy, door: Build['door'], tls: Certificate | undefined): Promise<Running> {
+async function start(
+  adapter: Adapter,
+  policy: Policy,
+  door: Build['door'],
+  tls: Certificate | undefined,
+): Promise<Running> {
   const observer = new Observer()
   const app = await adapter.build({ options: POLICIES[policy], door, observer, tls })
   const listening = await listen(app.server)
@@ -127,7 +141,12 @@ function bytesOf(request: Request): Buffer {
   return Buffer.concat([Buffer.from(`${head}\r\n\r\n`, 'latin1'), request.early ?? Buffer.alloc(0)])
 }
 
-async function checkOpen(running: Running, request: Request, expect: Extract<Expectation, { to: 'open' }>, tls: boolean): Promise<void> {
+async function checkOpen(
+  running: Running,
+  request: Request,
+  expect: Extract<Expectation, { to: 'open' }>,
+  tls: boolean,
+): Promise<void> {
   await using connection = await connectRaw({ port: running.listening.port, tls })
   connection.send(bytesOf(request))
   const response = await connection.response()
@@ -185,7 +204,12 @@ function checkFrame(got: Frame | undefined, fact: FrameFact): void {
   }
 }
 
-async function checkRefuse(running: Running, request: Request, expect: Extract<Expectation, { to: 'refuse' }>, tls: boolean): Promise<void> {
+async function checkRefuse(
+  running: Running,
+  request: Request,
+  expect: Extract<Expectation, { to: 'refuse' }>,
+  tls: boolean,
+): Promise<void> {
   const closed = expect.closesApp === true ? once(running.observer, 'closed') : undefined
   const response = await rawRequest({ port: running.listening.port, tls, bytes: bytesOf(request), until: 'close' })
   checkRefusal(response)
@@ -212,7 +236,13 @@ function checkRefusal(response: RawResponse): void {
   assert.match(response.header('connection') ?? '', /^close\b/)
   assert.notEqual(response.header('cache-control'), undefined)
   assert.equal(response.header('upgrade'), response.status === 426 ? 'websocket' : undefined)
-  for (const name of ['sec-websocket-accept', 'sec-websocket-protocol', 'sec-websocket-extensions', 'keep-alive', 'x-gate101-proof']) {
+  for (const name of [
+    'sec-websocket-accept',
+    'sec-websocket-protocol',
+    'sec-websocket-extensions',
+    'keep-alive',
+    'x-gate101-proof',
+  ]) {
     assert.deepEqual(response.values(name), [], name)
   }
 }
@@ -228,7 +258,12 @@ function checkOwnRefusal(response: RawResponse, code: string): void {
   for (const secret of [PRIVATE_TEXT, KEY, 'the app broke', 'identify broke']) assert.ok(!all.includes(secret), secret)
 }
 
-async function checkCut(running: Running, request: Request, expect: Extract<Expectation, { to: 'cut' }>, tls: boolean): Promise<void> {
+async function checkCut(
+  running: Running,
+  request: Request,
+  expect: Extract<Expectation, { to: 'cut' }>,
+  tls: boolean,
+): Promise<void> {
   await using connection = await connectRaw({ port: running.listening.port, tls })
   connection.send(bytesOf(request))
   await connection.ended()
@@ -249,10 +284,17 @@ async function checkDrop(running: Running, request: Request, _expect: unknown, t
   assert.equal(running.accepted.length, 0)
 }
 
-async function checkAnswer(running: Running, request: Request, expect: Extract<Expectation, { to: 'answer' }>, tls: boolean): Promise<void> {
+async function checkAnswer(
+  running: Running,
+  request: Request,
+  expect: Extract<Expectation, { to: 'answer' }>,
+  tls: boolean,
+): Promise<void> {
   const bytes = bytesOf(request)
   const isHead = request.method === 'HEAD'
-  const response = isHead ? await headOf(running, bytes, tls) : await rawRequest({ port: running.listening.port, tls, bytes })
+  const response = isHead
+    ? await headOf(running, bytes, tls)
+    : await rawRequest({ port: running.listening.port, tls, bytes })
   assert.equal(response.status, expect.status, response.body.toString().slice(0, 300))
   checkHeaders(response.headers, expect.headers ?? {})
   if (!isHead) checkBody({ text: response.body.toString() }, expect.body)
@@ -264,7 +306,10 @@ async function headOf(running: Running, bytes: Uint8Array, tls: boolean): Promis
   await using connection = await connectRaw({ port: running.listening.port, tls })
   connection.send(bytes)
   await connection.ended()
-  const head = connection.received().toString('latin1').replace(/content-length: \d+/i, 'Content-Length: 0')
+  const head = connection
+    .received()
+    .toString('latin1')
+    .replace(/content-length: \d+/i, 'Content-Length: 0')
   const response = parseResponse(Buffer.from(head, 'latin1'), true)
   assert.ok(response)
   assert.equal(response.rest.length, 0)

@@ -33,18 +33,26 @@ function differs(why: string, expect: Expectation): Difference {
 }
 
 const websocketOnly = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' }
-const echoed = (target: string, headers: HeaderMap = {}): Request => ({ ...get(target, headers), early: frame('hello') })
+const echoed = (target: string, headers: HeaderMap = {}): Request => ({
+  ...get(target, headers),
+  early: frame('hello'),
+})
 
 /** The gate's own rules: they come before the app and before every credential, so both doors answer alike. */
 function rule(group: string, name: string, request: Request, expect: Expectation, more: Partial<Case> = {}): Case {
   return { group, name, request, expect, schemes: 'same', ...more }
 }
 
-const shape = (name: string, headers: HeaderMap, expect: Expectation): Case => rule('shape', name, echoed('/ws', headers), expect)
+const shape = (name: string, headers: HeaderMap, expect: Expectation): Case =>
+  rule('shape', name, echoed('/ws', headers), expect)
 
 const SHAPE: readonly Case[] = [
   shape('a good handshake opens', {}, open(['hello'])),
-  shape('names in any case, keep-alive beside Upgrade', { Upgrade: 'WebSocket', Connection: 'keep-alive, upgrade' }, open(['hello'])),
+  shape(
+    'names in any case, keep-alive beside Upgrade',
+    { Upgrade: 'WebSocket', Connection: 'keep-alive, upgrade' },
+    open(['hello']),
+  ),
   rule('shape', 'POST', { ...get('/ws'), method: 'POST' }, refuse(405, 'method_not_allowed', { Allow: 'GET' })),
   rule('shape', 'OPTIONS', { ...get('/ws'), method: 'OPTIONS' }, refuse(405, 'method_not_allowed', { Allow: 'GET' })),
   rule('shape', 'HTTP/1.0', { ...get('/ws'), version: 'HTTP/1.0' }, refuse(400, 'http_version')),
@@ -53,11 +61,19 @@ const SHAPE: readonly Case[] = [
   shape('Upgrade: h2c', { Upgrade: 'h2c' }, refuse(426, 'upgrade_required', websocketOnly)),
   shape('Upgrade: websocket, h2c', { Upgrade: 'websocket, h2c' }, refuse(400, 'bad_upgrade')),
   shape('Connection names a credential header', { Connection: 'Upgrade, X-Api-Key' }, refuse(400, 'bad_connection')),
-  shape('version 8, with its own Origin header', { 'Sec-WebSocket-Version': '8', 'Sec-WebSocket-Origin': 'http://localhost' }, refuse(426, 'bad_version', websocketOnly)),
+  shape(
+    'version 8, with its own Origin header',
+    { 'Sec-WebSocket-Version': '8', 'Sec-WebSocket-Origin': 'http://localhost' },
+    refuse(426, 'bad_version', websocketOnly),
+  ),
   shape('no version', { 'Sec-WebSocket-Version': null }, refuse(426, 'bad_version', websocketOnly)),
   shape('no key', { 'Sec-WebSocket-Key': null }, refuse(400, 'bad_key')),
   shape('a key of 15 bytes', { 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAA' }, refuse(400, 'bad_key')),
-  shape('two keys', { 'Sec-WebSocket-Key': ['dGhlIHNhbXBsZSBub25jZQ==', 'dGhlIHNhbXBsZSBub25jZQ=='] }, refuse(400, 'duplicate_header')),
+  shape(
+    'two keys',
+    { 'Sec-WebSocket-Key': ['dGhlIHNhbXBsZSBub25jZQ==', 'dGhlIHNhbXBsZSBub25jZQ=='] },
+    refuse(400, 'duplicate_header'),
+  ),
   shape('a body by Content-Length', { 'Content-Length': '5' }, refuse(400, 'body_not_allowed')),
   shape('a chunked body', { 'Transfer-Encoding': 'chunked' }, refuse(400, 'body_not_allowed')),
   shape('Expect', { Expect: '100-continue' }, refuse(417, 'expectation_failed')),
@@ -66,9 +82,17 @@ const SHAPE: readonly Case[] = [
   shape('two Origins', { Origin: ['http://localhost', 'http://localhost'] }, refuse(400, 'duplicate_header')),
   shape('a subprotocol that is no token', { 'Sec-WebSocket-Protocol': 'chat, v=2' }, refuse(400, 'bad_protocol')),
   shape('a subprotocol twice', { 'Sec-WebSocket-Protocol': 'chat, chat' }, refuse(400, 'bad_protocol')),
-  shape('65 headers', Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`X-Junk-${n}`, 'x'])), refuse(431, 'headers_too_large')),
+  shape(
+    '65 headers',
+    Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`X-Junk-${n}`, 'x'])),
+    refuse(431, 'headers_too_large'),
+  ),
   shape('a credential of 9 KiB', { Authorization: `Bearer ${'a'.repeat(9 * 1024)}` }, refuse(431, 'headers_too_large')),
-  shape('a Cookie of 10 KiB beside a good key', { Cookie: `big=${'a'.repeat(10 * 1024)}`, Origin: 'https://localhost' }, open(['hello'])),
+  shape(
+    'a Cookie of 10 KiB beside a good key',
+    { Cookie: `big=${'a'.repeat(10 * 1024)}`, Origin: 'https://localhost' },
+    open(['hello']),
+  ),
 ]
 
 const target = (name: string, path: string, expect: Expectation, more: Partial<Case> = {}): Case =>
@@ -77,7 +101,12 @@ const target = (name: string, path: string, expect: Expectation, more: Partial<C
 const badTarget = refuse(400, 'bad_target')
 
 const TARGET: readonly Case[] = [
-  rule('target', 'the query reaches the app untouched', get('/whoami?room=1&next=//a/../b'), open([{ json: { url: '/whoami?room=1&next=//a/../b' } }])),
+  rule(
+    'target',
+    'the query reaches the app untouched',
+    get('/whoami?room=1&next=//a/../b'),
+    open([{ json: { url: '/whoami?room=1&next=//a/../b' } }]),
+  ),
   target('//ws', '//ws', badTarget),
   target('//evil/ws', '//evil/ws', badTarget),
   target('//[', '//[', badTarget),
@@ -94,8 +123,13 @@ const TARGET: readonly Case[] = [
   rule('target', 'longer than 4096 bytes', get(`/ws?${'a'.repeat(4096)}`), refuse(414, 'target_too_long')),
 ]
 
-const from = (name: string, origin: string | null, expect: Expectation, headers: HeaderMap = {}, more: Partial<Case> = {}): Case =>
-  rule('host and origin', name, echoed('/ws', { Origin: origin, ...headers }), expect, more)
+const from = (
+  name: string,
+  origin: string | null,
+  expect: Expectation,
+  headers: HeaderMap = {},
+  more: Partial<Case> = {},
+): Case => rule('host and origin', name, echoed('/ws', { Origin: origin, ...headers }), expect, more)
 
 const badOrigin = refuse(403, 'bad_origin')
 const listed = { policy: 'listed' } as const
@@ -116,7 +150,9 @@ const ORIGIN: readonly Case[] = [
   from('an allowed Origin, its default port written', 'https://app.example.com:443', open(['hello']), {}, listed),
   from('our own Origin where a list is given', 'http://localhost', badOrigin, {}, listed),
   from('a prefix of an allowed Origin', 'https://app.example.com.evil.example', badOrigin, {}, listed),
-  from('Sec-Fetch-Site: cross-site', 'https://localhost', refuse(403, 'cross_site'), { 'Sec-Fetch-Site': 'cross-site' }),
+  from('Sec-Fetch-Site: cross-site', 'https://localhost', refuse(403, 'cross_site'), {
+    'Sec-Fetch-Site': 'cross-site',
+  }),
   from('only a cookie, and no Origin', null, refuse(403, 'missing_origin'), { 'X-Api-Key': null, Cookie: SESSION }),
 ]
 
@@ -129,15 +165,38 @@ function credential(name: string, request: Request, expect: Expectation, schemes
 }
 
 const CREDENTIALS: readonly Case[] = [
-  credential('a good key: the identity reaches the handler', get('/whoami'), open([{ json: { issuer: 'app', subject: 'alice', expiresAt: '2096-10-02T07:06:40.000Z' } }]), open([{ json: { issuer: 'apiKey', subject: 'alice' } }])),
-  credential('no key: the app\'s own 401 with its challenge', { target: '/ws' }, appNoKey, missingKey),
+  credential(
+    'a good key: the identity reaches the handler',
+    get('/whoami'),
+    open([{ json: { issuer: 'app', subject: 'alice', expiresAt: '2096-10-02T07:06:40.000Z' } }]),
+    open([{ json: { issuer: 'apiKey', subject: 'alice' } }]),
+  ),
+  credential("no key: the app's own 401 with its challenge", { target: '/ws' }, appNoKey, missingKey),
   credential('a wrong key', get('/ws', { 'X-Api-Key': 'wrong_api_key' }), appNoKey, wrongKey),
   credential('an empty key', get('/ws', { 'X-Api-Key': '' }), appNoKey),
-  credential('a banned key: the app\'s own 403', get('/ws', { 'X-Api-Key': BANNED_KEY }), app(403, '{"app":"this key is banned"}')),
-  credential('the key in another header', get('/ws', { 'X-Api-Key': null, X_Api_Key: KEY, Authorization: KEY }), appNoKey, missingKey),
+  credential(
+    "a banned key: the app's own 403",
+    get('/ws', { 'X-Api-Key': BANNED_KEY }),
+    app(403, '{"app":"this key is banned"}'),
+  ),
+  credential(
+    'the key in another header',
+    get('/ws', { 'X-Api-Key': null, X_Api_Key: KEY, Authorization: KEY }),
+    appNoKey,
+    missingKey,
+  ),
   credential('the key in the query', { target: `/ws?x-api-key=${KEY}` }, appNoKey, missingKey),
-  credential('a session cookie with an Origin', { target: '/whoami', headers: { Cookie: `theme=dark; ${SESSION}`, Origin: 'https://localhost' } }, open([{ json: { subject: 'alice' } }]), missingKey),
-  credential('a wrong cookie with an Origin', { target: '/ws', headers: { Cookie: 'session=bob', Origin: 'https://localhost' } }, appNoKey),
+  credential(
+    'a session cookie with an Origin',
+    { target: '/whoami', headers: { Cookie: `theme=dark; ${SESSION}`, Origin: 'https://localhost' } },
+    open([{ json: { subject: 'alice' } }]),
+    missingKey,
+  ),
+  credential(
+    'a wrong cookie with an Origin',
+    { target: '/ws', headers: { Cookie: 'session=bob', Origin: 'https://localhost' } },
+    appNoKey,
+  ),
   credential('a header named __proto__', get('/ws', { __proto__x: '1', constructor: '1' }), open(), 'same'),
 ]
 
@@ -148,23 +207,60 @@ function answers(name: string, path: string, expect: Expectation, more: Partial<
 const notAccepted = refuse(403, 'not_accepted')
 
 const ANSWERS: readonly Case[] = [
-  answers('401 with two challenges', '/answers/challenge', app(401, 'who?', { 'WWW-Authenticate': ['Basic realm="a"', 'Bearer'] }), {
-    differs: {
-      hono: differs('a fetch Headers object joins fields of one name', app(401, 'who?', { 'WWW-Authenticate': 'Basic realm="a", Bearer' })),
+  answers(
+    '401 with two challenges',
+    '/answers/challenge',
+    app(401, 'who?', { 'WWW-Authenticate': ['Basic realm="a"', 'Bearer'] }),
+    {
+      differs: {
+        hono: differs(
+          'a fetch Headers object joins fields of one name',
+          app(401, 'who?', { 'WWW-Authenticate': 'Basic realm="a", Bearer' }),
+        ),
+      },
     },
-  }),
-  answers('403 with its type and its own Cache-Control', '/answers/403', app(403, '{"title":"no"}', { 'Content-Type': /^application\/problem\+json/, 'Cache-Control': 'private, max-age=60' })),
-  answers('302 with two cookies apart', '/answers/302', app(302, undefined, { Location: '/login?next=%2Fws', 'Set-Cookie': ['flash=1; Path=/; HttpOnly', 'seen=2; Path=/'], 'Cache-Control': 'no-store' })),
+  ),
+  answers(
+    '403 with its type and its own Cache-Control',
+    '/answers/403',
+    app(403, '{"title":"no"}', {
+      'Content-Type': /^application\/problem\+json/,
+      'Cache-Control': 'private, max-age=60',
+    }),
+  ),
+  answers(
+    '302 with two cookies apart',
+    '/answers/302',
+    app(302, undefined, {
+      Location: '/login?next=%2Fws',
+      'Set-Cookie': ['flash=1; Path=/; HttpOnly', 'seen=2; Path=/'],
+      'Cache-Control': 'no-store',
+    }),
+  ),
   answers('404 by the route', '/answers/404', app(404, 'no such room')),
   answers('404 by the framework', '/nothing-here', app(404)),
   answers('429 with Retry-After', '/answers/429', app(429, 'slow down', { 'Retry-After': '30' })),
   answers('500', '/answers/500', app(500, 'the app says 500')),
-  answers('503 that says Upgrade and Sec-WebSocket-Accept', '/answers/503', app(503, 'closed today', { Upgrade: null, 'Sec-WebSocket-Accept': null, 'Sec-WebSocket-Version': '13' })),
+  answers(
+    '503 that says Upgrade and Sec-WebSocket-Accept',
+    '/answers/503',
+    app(503, 'closed today', { Upgrade: null, 'Sec-WebSocket-Accept': null, 'Sec-WebSocket-Version': '13' }),
+  ),
   answers('200: not accepted, and nothing of the page', '/answers/200', notAccepted),
   answers('201: not accepted', '/answers/201', notAccepted),
   answers('204: not accepted', '/answers/204', notAccepted),
-  answers('an event stream that never ends: not accepted, and the app hears it', '/events', { to: 'refuse', status: 403, code: 'not_accepted', closesApp: true }),
-  answers('a refusal whose body never ends: cut by the deadline', '/drips', { to: 'cut', status: 503, atMost: 1024 }, { policy: 'hasty' }),
+  answers('an event stream that never ends: not accepted, and the app hears it', '/events', {
+    to: 'refuse',
+    status: 403,
+    code: 'not_accepted',
+    closesApp: true,
+  }),
+  answers(
+    'a refusal whose body never ends: cut by the deadline',
+    '/drips',
+    { to: 'cut', status: 503, atMost: 1024 },
+    { policy: 'hasty' },
+  ),
   answers('a refusal of 960 KiB, with back-pressure', '/large', app(500, /^x{983040}$/)),
   answers(`a refusal of ${BIG_KIB / 1024} MiB: cut`, '/big', { to: 'cut', status: 500, atMost: 1024 * 1024 }),
   answers('103 before a 403: dropped', '/hints', app(403, 'no')),
@@ -175,7 +271,12 @@ const ANSWERS: readonly Case[] = [
   answers('fails later', '/rejects', app(500), {
     differs: { http: differs('nobody but the gate hears what a listener rejects with', refuse(500, 'app_error')) },
   }),
-  answers('never answers', '/hangs', { to: 'refuse', status: 503, code: 'handshake_timeout', headers: { 'Retry-After': '1' }, closesApp: true }, { policy: 'hasty' }),
+  answers(
+    'never answers',
+    '/hangs',
+    { to: 'refuse', status: 503, code: 'handshake_timeout', headers: { 'Retry-After': '1' }, closesApp: true },
+    { policy: 'hasty' },
+  ),
 ]
 
 function outer(name: string, path: string, expect: Expectation, more: Partial<Case> = {}): Case {
@@ -191,9 +292,31 @@ const OUTER: readonly Case[] = [
   outer('answers 403 after next()', '/outer/forbids-after', app(403, LATE_REFUSAL.body)),
   outer('answers 200 after next()', '/outer/replaces-after', notAccepted),
   outer('sets a header after next(): it is on the 101', '/outer/sets-after', open(['hello'], { 'X-After': 'yes' })),
-  outer('sets headers before next(): they are on the 101, cookies apart', '/outer/sets-before', open(['hello'], { 'X-Before': 'yes', 'Set-Cookie': ['a=1; Path=/; HttpOnly', 'b=2; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT'] })),
-  outer('sets what has no place on a 101: left out', '/outer/sets-forbidden', open(['hello'], { 'X-Kept': 'yes', 'Content-Language': null, 'Sec-WebSocket-Protocol': null })),
-  { ...outer('sets headers before the guard refuses: they are on the refusal', '/outer/sets-before', app(401, NO_KEY.body, { 'X-Before': 'yes', 'Set-Cookie': ['a=1; Path=/; HttpOnly', 'b=2; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT'] })), request: { target: '/outer/sets-before' }, schemes: missingKey },
+  outer(
+    'sets headers before next(): they are on the 101, cookies apart',
+    '/outer/sets-before',
+    open(['hello'], {
+      'X-Before': 'yes',
+      'Set-Cookie': ['a=1; Path=/; HttpOnly', 'b=2; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT'],
+    }),
+  ),
+  outer(
+    'sets what has no place on a 101: left out',
+    '/outer/sets-forbidden',
+    open(['hello'], { 'X-Kept': 'yes', 'Content-Language': null, 'Sec-WebSocket-Protocol': null }),
+  ),
+  {
+    ...outer(
+      'sets headers before the guard refuses: they are on the refusal',
+      '/outer/sets-before',
+      app(401, NO_KEY.body, {
+        'X-Before': 'yes',
+        'Set-Cookie': ['a=1; Path=/; HttpOnly', 'b=2; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT'],
+      }),
+    ),
+    request: { target: '/outer/sets-before' },
+    schemes: missingKey,
+  },
 ]
 
 function identify(name: string, how: string, expect: Expectation): Case {
@@ -211,13 +334,42 @@ const IDENTITY: readonly Case[] = [
   identify('an empty subject', 'empty', refuse(500, 'app_error')),
   identify('a number as subject', 'numeric', open([{ json: { subject: '42' } }])),
   { ...identify('never settles', 'hangs', refuse(503, 'handshake_timeout')), policy: 'hasty' },
-  { group: 'identify', name: 'a route without a guard, and no credential', request: { target: '/unguarded' }, expect: refuse(403, 'unguarded_route'), schemes: missingKey },
-  { group: 'identify', name: 'a route without a guard, and any credential', request: echoed('/unguarded', { 'X-Api-Key': 'whatever_it_is' }), expect: open(['hello']), schemes: wrongKey },
-  { group: 'identify', name: 'an anonymous route', request: { target: '/anonymous' }, expect: open([{ json: { subject: 'alice' } }]), schemes: missingKey },
-  { group: 'identify', name: 'an anonymous route on which nobody is identified', request: { target: '/anonymous', headers: { 'X-Identify': 'null' } }, expect: refuse(403, 'no_identity') },
+  {
+    group: 'identify',
+    name: 'a route without a guard, and no credential',
+    request: { target: '/unguarded' },
+    expect: refuse(403, 'unguarded_route'),
+    schemes: missingKey,
+  },
+  {
+    group: 'identify',
+    name: 'a route without a guard, and any credential',
+    request: echoed('/unguarded', { 'X-Api-Key': 'whatever_it_is' }),
+    expect: open(['hello']),
+    schemes: wrongKey,
+  },
+  {
+    group: 'identify',
+    name: 'an anonymous route',
+    request: { target: '/anonymous' },
+    expect: open([{ json: { subject: 'alice' } }]),
+    schemes: missingKey,
+  },
+  {
+    group: 'identify',
+    name: 'an anonymous route on which nobody is identified',
+    request: { target: '/anonymous', headers: { 'X-Identify': 'null' } },
+    expect: refuse(403, 'no_identity'),
+  },
 ]
 
-function messages(name: string, path: string, frames: readonly Buffer[], receives: readonly FrameFact[], when: 'early' | 'late'): Case {
+function messages(
+  name: string,
+  path: string,
+  frames: readonly Buffer[],
+  receives: readonly FrameFact[],
+  when: 'early' | 'late',
+): Case {
   const request = { ...get(path), [when]: Buffer.concat(frames) }
   return { group: 'messages', name, request, expect: open(receives), schemes: 'same' }
 }
@@ -231,19 +383,66 @@ const MESSAGES: readonly Case[] = [
   messages('right after the 101', '/ws', framesOf(texts(5)), texts(5), 'late'),
   messages('to a handler that listens late', '/late', framesOf(texts(5)), texts(5), 'early'),
   messages('200 to a handler that listens late', '/late', framesOf(texts(200)), texts(200), 'early'),
-  messages('300 KiB to a handler that listens late', '/late', framesOf(texts(300).map((text) => text.padEnd(1024, '.'))), texts(300).map((text) => text.padEnd(1024, '.')), 'late'),
-  messages('to a handler that waits for each anew', '/one-by-one', framesOf(['a', 'b', 'c']), ['one: a', 'one: b', 'one: c'], 'early'),
-  messages('a Ping while the handler is not yet listening', '/late', [ping, ...framesOf(['a'])], [{ pong: 'are you there' }, 'a'], 'early'),
-  messages('a handler that only sends still answers a Ping', '/greet', [ping], ['hello', { pong: 'are you there' }], 'late'),
-  messages('a handler that only sends lets messages fall', '/greet', [...framesOf(texts(100)), ping], ['hello', { pong: 'are you there' }], 'late'),
+  messages(
+    '300 KiB to a handler that listens late',
+    '/late',
+    framesOf(texts(300).map((text) => text.padEnd(1024, '.'))),
+    texts(300).map((text) => text.padEnd(1024, '.')),
+    'late',
+  ),
+  messages(
+    'to a handler that waits for each anew',
+    '/one-by-one',
+    framesOf(['a', 'b', 'c']),
+    ['one: a', 'one: b', 'one: c'],
+    'early',
+  ),
+  messages(
+    'a Ping while the handler is not yet listening',
+    '/late',
+    [ping, ...framesOf(['a'])],
+    [{ pong: 'are you there' }, 'a'],
+    'early',
+  ),
+  messages(
+    'a handler that only sends still answers a Ping',
+    '/greet',
+    [ping],
+    ['hello', { pong: 'are you there' }],
+    'late',
+  ),
+  messages(
+    'a handler that only sends lets messages fall',
+    '/greet',
+    [...framesOf(texts(100)), ping],
+    ['hello', { pong: 'are you there' }],
+    'late',
+  ),
   messages('a Close in the packet of the handshake', '/ws', [closeFrame(1000)], [{ close: 1000 }], 'early'),
   messages('a malformed first frame', '/ws', [frame('x', { rsv: 3 })], [{ close: 1002 }], 'early'),
   messages('an unmasked first frame', '/ws', [frame('x', { masked: false })], [{ close: 1002 }], 'early'),
-  messages('a second HTTP request in the packet is no HTTP', '/ws', [Buffer.from('GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n')], [{ close: 1002 }], 'early'),
+  messages(
+    'a second HTTP request in the packet is no HTTP',
+    '/ws',
+    [Buffer.from('GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n')],
+    [{ close: 1002 }],
+    'early',
+  ),
   messages('a message of 2 MiB', '/ws', [frame('', { claimedLength: 2 * 1024 * 1024 })], [{ close: 1009 }], 'late'),
   messages('a handler that throws', '/handler-throws', [], [{ close: 1011, reason: 'handler_failed' }], 'late'),
-  messages('a handler that rejects', '/handler-rejects', framesOf(['a']), [{ close: 1011, reason: 'handler_failed' }], 'early'),
-  { group: 'messages', name: 'the handler runs in the async context of the middleware', request: get('/whoami'), expect: open([{ json: { context: 'alice' } }]) },
+  messages(
+    'a handler that rejects',
+    '/handler-rejects',
+    framesOf(['a']),
+    [{ close: 1011, reason: 'handler_failed' }],
+    'early',
+  ),
+  {
+    group: 'messages',
+    name: 'the handler runs in the async context of the middleware',
+    request: get('/whoami'),
+    expect: open([{ json: { context: 'alice' } }]),
+  },
 ]
 
 function plain(name: string, request: Request, expect: Expectation, more: Partial<Case> = {}): Case {
@@ -259,22 +458,48 @@ const advice: Expectation = {
 
 const PLAIN: readonly Case[] = [
   plain('GET with the key: 426 with advice', get('/ws'), advice),
-  plain('GET without the key: the app\'s own 401', { target: '/ws' }, { to: 'answer', status: 401, body: NO_KEY.body, headers: { 'WWW-Authenticate': 'ApiKey realm="app"' } }, {
-    schemes: { to: 'answer', status: 401, body: /"error":"missing_credential"/, headers: { 'WWW-Authenticate': /^ApiKey / } },
-  }),
-  plain('GET of a page stays what it was', get('/answers/200'), { to: 'answer', status: 200, body: PRIVATE_TEXT }),
-  plain('HEAD with the key', { ...get('/ws'), method: 'HEAD' }, { to: 'answer', status: 426, headers: { Upgrade: 'websocket' } }, {
-    differs: {
-      http: { why: 'the app itself answers GET alone', expect: { to: 'answer', status: 404 } },
+  plain(
+    "GET without the key: the app's own 401",
+    { target: '/ws' },
+    { to: 'answer', status: 401, body: NO_KEY.body, headers: { 'WWW-Authenticate': 'ApiKey realm="app"' } },
+    {
+      schemes: {
+        to: 'answer',
+        status: 401,
+        body: /"error":"missing_credential"/,
+        headers: { 'WWW-Authenticate': /^ApiKey / },
+      },
     },
-  }),
-  plain('POST with the key', { ...get('/ws', { 'Content-Length': '0' }), method: 'POST' }, { to: 'answer', status: 404 }, {
-    differs: { connect: { why: 'its mounts know no methods', expect: advice } },
-  }),
+  ),
+  plain('GET of a page stays what it was', get('/answers/200'), { to: 'answer', status: 200, body: PRIVATE_TEXT }),
+  plain(
+    'HEAD with the key',
+    { ...get('/ws'), method: 'HEAD' },
+    { to: 'answer', status: 426, headers: { Upgrade: 'websocket' } },
+    {
+      differs: {
+        http: { why: 'the app itself answers GET alone', expect: { to: 'answer', status: 404 } },
+      },
+    },
+  ),
+  plain(
+    'POST with the key',
+    { ...get('/ws', { 'Content-Length': '0' }), method: 'POST' },
+    { to: 'answer', status: 404 },
+    {
+      differs: { connect: { why: 'its mounts know no methods', expect: advice } },
+    },
+  ),
 ]
 
 function subprotocol(name: string, path: string, offered: string, selected: string | null): Case {
-  return { group: 'subprotocols', name, request: echoed(path, { 'Sec-WebSocket-Protocol': offered }), expect: open(['hello'], { 'Sec-WebSocket-Protocol': selected }), schemes: 'same' }
+  return {
+    group: 'subprotocols',
+    name,
+    request: echoed(path, { 'Sec-WebSocket-Protocol': offered }),
+    expect: open(['hello'], { 'Sec-WebSocket-Protocol': selected }),
+    schemes: 'same',
+  }
 }
 
 const SUBPROTOCOLS: readonly Case[] = [
@@ -283,7 +508,12 @@ const SUBPROTOCOLS: readonly Case[] = [
   subprotocol('the first offered that the route speaks', '/protocols', 'v1, v2', 'v1'),
   subprotocol('one among others', '/protocols', 'bearer.SECRET, v2', 'v2'),
   subprotocol('none in common', '/protocols', 'v3', null),
-  rule('subprotocols', 'an extension is not taken', echoed('/ws', { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' }), open(['hello'], { 'Sec-WebSocket-Extensions': null })),
+  rule(
+    'subprotocols',
+    'an extension is not taken',
+    echoed('/ws', { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' }),
+    open(['hello'], { 'Sec-WebSocket-Extensions': null }),
+  ),
 ]
 
 export const TABLE: readonly Case[] = [

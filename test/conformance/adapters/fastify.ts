@@ -1,5 +1,10 @@
 import { Readable } from 'node:stream'
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type onRequestHookHandler } from 'fastify'
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type onRequestHookHandler,
+} from 'fastify'
 import { authenticate, websocket } from '../../../src/fastify.ts'
 import type { Gate } from '../../../src/index.ts'
 import { valuesOf } from '../../support/response.ts'
@@ -43,7 +48,11 @@ type FastifyRoute = (request: FastifyRequest, reply: FastifyReply) => unknown
 
 function endOf(gate: Gate<FastifyRequest>, end: End): FastifyRoute {
   if (end.type === 'websocket') {
-    return websocket(gate, handlerFor(end.handler, (request: FastifyRequest) => request.raw), end.options)
+    return websocket(
+      gate,
+      handlerFor(end.handler, (request: FastifyRequest) => request.raw),
+      end.options,
+    )
   }
   if (end.type === 'throws') {
     return () => {
@@ -114,7 +123,12 @@ const OUTERS: Record<Outer, (scope: FastifyInstance) => void> = {
   },
 }
 
-async function addRoute(app: FastifyInstance, gate: Gate<FastifyRequest>, setup: Setup, route: RouteSpec): Promise<void> {
+async function addRoute(
+  app: FastifyInstance,
+  gate: Gate<FastifyRequest>,
+  setup: Setup,
+  route: RouteSpec,
+): Promise<void> {
   await app.register(async (scope) => {
     if (route.outer !== undefined) OUTERS[route.outer](scope)
     if (route.guarded !== false) scope.addHook('onRequest', setup.door === 'schemes' ? authenticate(gate) : guard)

@@ -44,7 +44,11 @@ const guard: Middleware = async (c, next) => {
 
 function endOf(gate: Gate<Context>, end: End): Middleware {
   if (end.type === 'websocket') {
-    return websocket(gate, handlerFor(end.handler, (c: Context) => c.env.incoming), end.options) as Middleware
+    return websocket(
+      gate,
+      handlerFor(end.handler, (c: Context) => c.env.incoming),
+      end.options,
+    ) as Middleware
   }
   if (end.type === 'throws') {
     return () => {

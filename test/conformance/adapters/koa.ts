@@ -37,7 +37,12 @@ const guard: Middleware = async (ctx, next) => {
 }
 
 function endOf(gate: Gate<Context>, end: End): Middleware {
-  if (end.type === 'websocket') return websocket(gate, handlerFor(end.handler, (ctx: Context) => ctx.req), end.options)
+  if (end.type === 'websocket')
+    return websocket(
+      gate,
+      handlerFor(end.handler, (ctx: Context) => ctx.req),
+      end.options,
+    )
   if (end.type === 'throws') {
     return () => {
       throw failure()

@@ -114,7 +114,12 @@ const passing: NodeMiddleware = (_req, _res, next) => {
 }
 
 /** An error logger, as most apps have one: it takes a turn of the event loop more until the error is answered. */
-const hearingErrors = (error: unknown, _req: IncomingMessage, _res: ServerResponse, next: (error: unknown) => void): void => {
+const hearingErrors = (
+  error: unknown,
+  _req: IncomingMessage,
+  _res: ServerResponse,
+  next: (error: unknown) => void,
+): void => {
   next(error)
 }
 

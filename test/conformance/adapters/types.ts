@@ -7,7 +7,16 @@ import type { Certificate } from '../../support/certs.ts'
 import { identifyRequest, KEY, type Build, type BuiltApp } from '../app.ts'
 
 /** The names under which `differs` of the table lists facts of a framework. */
-export type Framework = 'http' | 'connect' | 'express4' | 'express5' | 'koa' | 'fastify' | 'hono' | 'nest-express' | 'nest-fastify'
+export type Framework =
+  | 'http'
+  | 'connect'
+  | 'express4'
+  | 'express5'
+  | 'koa'
+  | 'fastify'
+  | 'hono'
+  | 'nest-express'
+  | 'nest-fastify'
 
 export interface Setup extends Build {
   /** Given where the app is to be served on TLS. */

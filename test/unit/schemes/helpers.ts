@@ -13,7 +13,10 @@ export function request(...headers: ReadonlyArray<readonly [string, string]>): S
     encrypted: false,
     certified: false,
   }
-  return { headers: [['Host', 'localhost'], ...headers], peer }
+  return {
+    headers: [['host', 'localhost'], ...headers.map(([name, value]) => [name.toLowerCase(), value] as const)],
+    peer,
+  }
 }
 
 export const authorization = (value: string): SchemeRequest => request(['Authorization', value])

@@ -1,0 +1,36 @@
+import { createInterface } from 'node:readline'
+import type { RawData, WebSocket } from 'ws'
+import { EXIT } from './exit.ts'
+import { closeLine, messageLine } from './messages.ts'
+import { outputOn } from './output.ts'
+
+/** Sends the lines of standard input and prints what comes back, until either side ends. */
+export function converse(socket: WebSocket, signal: AbortSignal): Promise<number> {
+  const notes = outputOn(process.stderr)
+  const messages = outputOn(process.stdout)
+  const protocol = socket.protocol === '' ? '' : ` with the subprotocol ${socket.protocol}`
+  notes.line(
+    notes.style('green', `Connected${protocol}.`) + (process.stdin.isTTY ? ' Lines are sent; Ctrl-D ends.' : ''),
+  )
+  const lines = createInterface({ input: process.stdin, terminal: false })
+  let isOurs = false
+  const leave = (): void => {
+    isOurs = true
+    socket.close(1000)
+    setTimeout(() => socket.terminate(), 1000).unref()
+  }
+  lines.on('line', (line) => socket.send(line))
+  lines.on('close', leave)
+  signal.addEventListener('abort', leave)
+  return new Promise((resolve) => {
+    socket.on('message', (data: RawData, isBinary: boolean) => messages.line(messageLine(data, isBinary)))
+    socket.on('error', () => notes.line('The server broke the WebSocket protocol.'))
+    socket.on('close', (code, reason) => {
+      lines.off('close', leave)
+      lines.close()
+      process.stdin.destroy()
+      if (!isOurs) notes.line(closeLine(code, reason))
+      resolve(isOurs || code === 1000 ? EXIT.ok : EXIT.refused)
+    })
+  })
+}
