@@ -106,7 +106,12 @@ function watchVerdict(
     return
   }
   if (head.status === 101) return settle(refuse('unmarked_101'))
-  if (head.status < 300) return settle(refuse('not_accepted'))
+  if (head.status < 300) {
+    // A turn later: an answer that is already whole ends as usual, and the app's own log has it.
+    sink.takeBody(discard)
+    setImmediate(settle, refuse('not_accepted'))
+    return
+  }
   settle({ type: 'answer', head, body: answerBody(res, sink) })
 }
 

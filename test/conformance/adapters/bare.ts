@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { makeGate, serve, type Adapter } from './types.ts'
 
@@ -7,7 +8,7 @@ import { makeGate, serve, type Adapter } from './types.ts'
 export const bareWs: Adapter = {
   framework: 'http',
   async build(setup) {
-    const gate = makeGate(setup, (req) => req)
+    const gate = makeGate(setup, (req: IncomingMessage) => req)
     const wss = new WebSocketServer({ noServer: true })
     wss.on('connection', (socket) => {
       socket.on('error', () => undefined)

@@ -23,6 +23,12 @@ function answer(
   res.end(body)
 }
 
+/** A page that nobody guards. */
+const says =
+  (status: number, body: string): Middleware =>
+  (_req, res) =>
+    answer(res, status, body)
+
 const requireLogin: Middleware = (req, res, next) => {
   if (req.session?.user === undefined) answer(res, 401, 'log in first')
   else next()
@@ -85,7 +91,7 @@ function routesOf(gate: Gate): Readonly<Record<string, ReadonlyArray<Middleware 
   return {
     '/login': [login],
     '/logout': [logout],
-    '/ws/missing': [(_req, res) => answer(res, 404, 'nothing here')],
+    '/ws/missing': [says(404, 'nothing here')],
     '/ws': [requireLogin, live],
     '/basic': [requireBasic, live],
     '/bearer': [requireBearer, live],
@@ -94,8 +100,8 @@ function routesOf(gate: Gate): Readonly<Record<string, ReadonlyArray<Middleware 
     '/redirect': [requireLoginOrRedirect, live],
     '/cookies': [requireLogin, setsCookies, live],
     '/limited': [limit, requireKey, live],
-    '/long': [(_req, res) => answer(res, 403, LONG_REFUSAL)],
-    '/page': [(_req, res) => answer(res, 200, 'a page')],
+    '/long': [says(403, LONG_REFUSAL)],
+    '/page': [says(200, 'a page')],
     '/rooms': [requireLogin, live],
   }
 }
@@ -129,9 +135,7 @@ export const nodeStack: Stack = {
     const routes = routesOf(gate)
     const session = cookieSession({ name: 'sid', keys: [COOKIE_KEY] }) as unknown as Middleware
     const server = createServer((req, res) => {
-      const chain = routes[(req.url ?? '').split('?')[0] ?? ''] ?? [
-        (_req, missing) => answer(missing, 404, 'nothing here'),
-      ]
+      const chain = routes[(req.url ?? '').split('?')[0] ?? ''] ?? [says(404, 'nothing here')]
       const run = (index: number): void => {
         chain[index]?.(req, res, () => {
           run(index + 1)

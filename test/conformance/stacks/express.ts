@@ -82,6 +82,8 @@ function addRoutes(app: express.Express, gate: Gate, auth: passport.PassportStat
     windowMs: 60_000,
     limit: (req) => (req.get('X-Tier') === 'none' ? 0 : 1_000_000),
     legacyHeaders: false,
+    // It warns of a limit of 0, which is meant here.
+    validate: false,
   })
   app.post(
     '/login',

@@ -31,7 +31,7 @@ function makePassport(): InstanceType<typeof KoaPassport> {
 }
 
 const requireLogin: Middleware = async (ctx, next) => {
-  ctx.assert(ctx.isAuthenticated(), 401, 'log in first')
+  if (!ctx.isAuthenticated()) ctx.throw(401, 'log in first')
   await next()
 }
 
@@ -55,7 +55,7 @@ const limit: Middleware = async (ctx, next) => {
 
 const setsCookies: Middleware = async (ctx, next) => {
   await next()
-  if (ctx.session) ctx.session['seen'] = Date.now()
+  if (ctx['session']) ctx['session'].seen = Date.now()
   ctx.cookies.set('theme', 'dark')
   ctx.cookies.set('signed', 'yes', { signed: true })
 }
@@ -74,7 +74,7 @@ function makeRouter(gate: Gate<Context>, passport: InstanceType<typeof KoaPasspo
     ctx.body = 'welcome'
   })
   router.post('/logout', (ctx) => {
-    ctx.session = null
+    ctx['session'] = null
     ctx.body = 'bye'
   })
   router.get('/ws', requireLogin, live)
@@ -99,7 +99,7 @@ function makeRouter(gate: Gate<Context>, passport: InstanceType<typeof KoaPasspo
 export const koaStack: Stack = {
   name: 'Koa',
   async build() {
-    const gate = createGate({ identify: (ctx: Context) => ({ subject: ctx.state.user?.id ?? 'somebody' }) })
+    const gate = createGate({ identify: (ctx: Context) => ({ subject: ctx.state['user']?.id ?? 'somebody' }) })
     const passport = makePassport()
     const app = new Koa()
     app.silent = true

@@ -1,0 +1,204 @@
+// One middleware, `authenticate`, guards plain HTTP and the WebSocket. `npm start` runs this file.
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import session from 'express-session'
+import { createGate } from 'gate101'
+
+const API_KEY = 'test_api_key'
+const USER = 'demo'
+const PASSWORD = 'demo'
+
+declare module 'express-session' {
+  interface SessionData {
+    user: string
+  }
+}
+
+/** Who a request is from, as `authenticate` found out. */
+interface User {
+  readonly subject: string
+  readonly by: 'api key' | 'password' | 'session'
+}
+
+declare global {
+  namespace Express {
+    interface Request {
+      caller?: User
+    }
+  }
+}
+
+// ---------------------------------------------------------------- the code that decides: ordinary Express middleware
+
+/** undefined: no such credential was sent. null: a wrong one was. */
+type Found = User | null | undefined
+
+function byApiKey(req: Request): Found {
+  const key = req.get('x-api-key')
+  if (key === undefined) return undefined
+  return isSame(key, API_KEY) ? { subject: 'robot', by: 'api key' } : null
+}
+
+function byPassword(req: Request): Found {
+  const authorization = req.get('authorization')
+  if (authorization === undefined) return undefined
+  const [, token = ''] = /^basic +([a-z0-9+/=]+)$/i.exec(authorization) ?? []
+  const given = Buffer.from(token, 'base64').toString()
+  return isSame(given, `${USER}:${PASSWORD}`) ? { subject: USER, by: 'password' } : null
+}
+
+function bySession(req: Request): Found {
+  return req.session.user === undefined ? undefined : { subject: req.session.user, by: 'session' }
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+/** Takes as long for a wrong text as for the right one. */
+function isSame(given: string, expected: string): boolean {
+  return timingSafeEqual(digest(given), digest(expected))
+}
+
+function authenticate(req: Request, res: Response, next: NextFunction): void {
+  const found = [byApiKey, byPassword, bySession].map((by) => by(req)).find((result) => result !== undefined)
+  if (found) {
+    req.caller = found
+    return next()
+  }
+  // To a page's own request a browser would answer Basic with a password window of its own.
+  if (req.get('sec-fetch-mode') === undefined)
+    res.append('WWW-Authenticate', 'Basic realm="gate101 demo", charset="UTF-8"')
+  res.append('WWW-Authenticate', 'ApiKey realm="gate101 demo", header="X-Api-Key"')
+  res.status(401).json({
+    error: found === null ? 'invalid_credential' : 'missing_credential',
+    message: found === null ? 'The API key or password was not accepted.' : 'This request carries no credential.',
+    fix: `Send the header "X-Api-Key: ${API_KEY}", or Basic credentials (${USER}, ${PASSWORD}), or the cookie of a login: on a WebSocket, with the handshake itself.`,
+  })
+}
+
+// ------------------------------------------------------------------------------------------------------ the app
+
+const app = express()
+app.disable('x-powered-by')
+app.use(
+  session({
+    name: 'gate101.demo',
+    secret: randomBytes(32).toString('base64url'),
+    resave: false,
+    saveUninitialized: false,
+    cookie: { httpOnly: true, sameSite: 'strict', maxAge: 60 * 60 * 1000 },
+  }),
+)
+
+const gate = createGate({
+  identify({ caller, session, sessionID }: Request) {
+    if (caller === undefined) return null
+    const { subject, by } = caller
+    if (by !== 'session') return { subject, claims: { by } }
+    return { subject, claims: { by }, session: sessionID, expiresAt: session.cookie.expires ?? null }
+  },
+})
+
+app.get(
+  '/ws',
+  authenticate,
+  gate.websocket((socket) => {
+    socket.on('error', () => socket.terminate())
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
+  }),
+)
+
+app.get('/me', authenticate, (req, res) => {
+  res.json(req.caller)
+})
+
+app.post('/login', express.json(), express.urlencoded({ extended: false }), (req, res, next) => {
+  const { user, password }: Readonly<Record<string, unknown>> = req.body ?? {}
+  if (!isSame(`${String(user)}:${String(password)}`, `${USER}:${PASSWORD}`)) {
+    const fix = `This demo knows one user: ${USER}, password ${PASSWORD}.`
+    res.status(401).json({ error: 'invalid_credential', message: 'Wrong user name or password.', fix })
+    return
+  }
+  // A new session id: one that somebody else knew before the login must be worth nothing after it.
+  req.session.regenerate((error: unknown) => {
+    if (error) return next(error)
+    req.session.user = USER
+    res.json({ subject: USER, by: 'session' } satisfies User)
+  })
+})
+
+app.post('/logout', (req, res, next) => {
+  const { sessionID } = req
+  req.session.destroy((error: unknown) => {
+    if (error) return next(error)
+    for (const connection of gate.connections) {
+      if (connection.identity.session === sessionID) connection.end('logged out')
+    }
+    res.clearCookie('gate101.demo').json({})
+  })
+})
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'self'"
+app.use((_req, res, next) => {
+  res.set({
+    'Content-Security-Policy': `${POLICY}; base-uri 'none'; frame-ancestors 'none'`,
+    'X-Content-Type-Options': 'nosniff',
+  })
+  next()
+})
+app.use(express.static(fileURLToPath(new URL('demo/', import.meta.url))))
+
+// ---------------------------------------------------------------------------------------------- start, on loopback
+
+/** Some clients take `localhost` for 127.0.0.1, others for ::1: one server on each. */
+async function listen(host: string, port: number): Promise<number> {
+  const server = createServer(app)
+  gate.attach(server) // from here on, handshakes pass through the app
+  server.listen(port, host)
+  await once(server, 'listening')
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : port
+}
+
+function explainStart(error: unknown): never {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
+  console.error(`Port ${wanted} cannot be used (${code}). Choose another: PORT=8081 npm start`)
+  process.exit(1)
+}
+
+const wanted = Number(process.env['PORT'] || 8080)
+const port = await listen('127.0.0.1', wanted).catch(explainStart)
+await listen('::1', port).catch((error: unknown) => {
+  // No IPv6 here; then nobody takes localhost for ::1.
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT') explainStart(error)
+})
+
+gate.on('accepted', ({ subject, path }) => console.log(`accepted  ${path}  ${subject}`))
+gate.on('refused', ({ status, code, path }) =>
+  console.log(`refused   ${path}  ${status}  ${code === 'app' ? 'by the middleware' : code}`),
+)
+
+const at = `localhost:${port}`
+console.log(`gate101 demo on http://${at}
+
+A page to try it:
+  http://${at}/
+
+In another terminal:
+  curl -i http://${at}/ws
+  curl -i -H 'X-Api-Key: ${API_KEY}' http://${at}/ws
+  curl -u ${USER}:${PASSWORD} http://${at}/me
+  npx gate101 dial ws://${at}/ws
+  npx gate101 dial ws://${at}/ws -H 'X-Api-Key: ${API_KEY}' --send hello
+
+From Go (gorilla/websocket):
+  header := http.Header{"X-Api-Key": {"${API_KEY}"}}
+  conn, response, err := websocket.DefaultDialer.Dial("ws://${at}/ws", header)
+
+Ctrl-C stops it.
+`)
