@@ -18,7 +18,7 @@ declare module 'express-session' {
 }
 
 /** Who a request is from, as `authenticate` found out. */
-interface User {
+interface Caller {
   readonly subject: string
   readonly by: 'api key' | 'password' | 'session'
 }
@@ -26,7 +26,7 @@ interface User {
 declare global {
   namespace Express {
     interface Request {
-      caller?: User
+      caller?: Caller
     }
   }
 }
@@ -34,7 +34,7 @@ declare global {
 // ---------------------------------------------------------------- the code that decides: ordinary Express middleware
 
 /** undefined: no such credential was sent. null: a wrong one was. */
-type Found = User | null | undefined
+type Found = Caller | null | undefined
 
 function byApiKey(req: Request): Found {
   const key = req.get('x-api-key')
@@ -93,11 +93,12 @@ app.use(
 )
 
 const gate = createGate({
-  identify({ caller, session, sessionID }: Request) {
+  identify(req: Request) {
+    const { caller } = req
     if (caller === undefined) return null
-    const { subject, by } = caller
-    if (by !== 'session') return { subject, claims: { by } }
-    return { subject, claims: { by }, session: sessionID, expiresAt: session.cookie.expires ?? null }
+    const identity = { subject: caller.subject, claims: caller }
+    if (caller.by !== 'session') return identity
+    return { ...identity, session: req.sessionID, expiresAt: req.session.cookie.expires ?? null }
   },
 })
 
@@ -125,7 +126,7 @@ app.post('/login', express.json(), express.urlencoded({ extended: false }), (req
   req.session.regenerate((error: unknown) => {
     if (error) return next(error)
     req.session.user = USER
-    res.json({ subject: USER, by: 'session' } satisfies User)
+    res.json({ subject: USER, by: 'session' } satisfies Caller)
   })
 })
 

@@ -18,7 +18,7 @@ function say(text, kind = '') {
   words.textContent = text
   item.append(time, words)
   log.append(item)
-  log.scrollTop = log.scrollHeight
+  byId('log-box').scrollTop = byId('log-box').scrollHeight
 }
 
 async function readAnswer(response) {
@@ -86,12 +86,11 @@ function connect() {
       resolve()
     })
     opening.addEventListener('message', ({ data }) => say(`Received: ${data}`))
-    opening.addEventListener('close', async ({ code, reason }) => {
+    opening.addEventListener('close', ({ code, reason }) => {
       byId('connect').disabled = false
       showSocket(false, 'Not connected.')
-      if (wasOpen) say(`The WebSocket was closed: code ${code}${reason === '' ? '' : `, "${reason}"`}.`)
-      else await explainRefusal(code)
-      resolve()
+      if (!wasOpen) return resolve(explainRefusal(code))
+      say(`The WebSocket was closed: code ${code}${reason === '' ? '' : `, "${reason}"`}.`)
     })
   })
 }
@@ -146,18 +145,26 @@ async function tour() {
   say('That was all: one middleware said no, yes and no.')
 }
 
-/** Runs something a person asked for; nothing of it fails unseen. */
-function on(id, event, run) {
-  byId(id).addEventListener(event, async (happening) => {
+/** Does what a person asked for; the button rests meanwhile, and nothing fails unseen. */
+async function perform(button, task) {
+  const hadFocus = document.activeElement === button
+  button.disabled = true
+  try {
+    await task()
+  } catch (error) {
+    say(`The server cannot be reached (${error.message}).`, 'bad')
+  }
+  button.disabled = false
+  // A disabled or hidden button drops the focus; whoever works by keyboard goes on where it was, or at what replaced it.
+  if (!hadFocus || document.activeElement !== document.body) return
+  const target = button.offsetParent === null ? byId(button.dataset.next) : button
+  target.focus()
+}
+
+function on(id, event, task) {
+  byId(id).addEventListener(event, (happening) => {
     happening.preventDefault()
-    const button = happening.submitter ?? happening.currentTarget
-    button.disabled = true
-    try {
-      await run()
-    } catch (error) {
-      say(`The server cannot be reached (${error.message}).`, 'bad')
-    }
-    button.disabled = false
+    void perform(happening.submitter ?? happening.currentTarget, task)
   })
 }
 

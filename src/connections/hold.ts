@@ -20,64 +20,73 @@ export interface Hold {
  * @param ended - whether the connection was ended: nothing is handed on any more.
  */
 export function holdMessages(ws: WebSocket, ended: () => boolean): Hold {
-  const held: Message[] = []
-  let bytes = 0
-  let released = false
-  let settled = false
-  let stalled = false
+  return new EarlyMessages(ws, ended)
+}
 
-  const keep = (data: unknown, isBinary: boolean): void => {
-    held.push([data, isBinary])
-    bytes += (data as { length?: number }).length ?? 0
-    if (held.length >= MAX_HELD || bytes >= MAX_HELD_BYTES) ws.pause()
+class EarlyMessages implements Hold {
+  readonly #ws: WebSocket
+  readonly #ended: () => boolean
+  readonly #held: Message[] = []
+  #bytes = 0
+  #keeping = true
+  #settled = false
+  /** Messages are left, and the listener that took the one before is gone. */
+  #stalled = false
+
+  constructor(ws: WebSocket, ended: () => boolean) {
+    this.#ws = ws
+    this.#ended = ended
+    ws.on('message', this.#keep)
+    ws.on('newListener', this.#onListener)
   }
-  const onListener = (event: string | symbol): void => {
+
+  settle(): void {
+    this.#settled = true
+    if (!this.#keeping && !this.#stalled) return
+    this.#release()
+    this.#forget()
+  }
+
+  readonly #keep = (data: unknown, isBinary: boolean): void => {
+    this.#held.push([data, isBinary])
+    this.#bytes += (data as { length?: number }).length ?? 0
+    if (this.#held.length >= MAX_HELD || this.#bytes >= MAX_HELD_BYTES) this.#ws.pause()
+  }
+
+  readonly #onListener = (event: string | symbol): void => {
     if (event !== 'message') return
-    release()
-    if (held.length === 0) return
+    this.#release()
+    if (this.#held.length === 0) return
     // 'newListener' comes before the listener is in place; no frame may overtake what is held.
-    ws.pause()
-    setImmediate(handOn)
+    this.#ws.pause()
+    setImmediate(this.#handOn)
   }
-  const release = (): void => {
-    if (released) return
-    released = true
-    ws.off('message', keep)
-    ws.off('newListener', onListener)
-  }
-  const handOn = (): void => {
-    const [next] = held
-    if (next === undefined || ended()) return forget()
-    if (ws.listenerCount('message') === 0) return stall()
-    held.shift()
-    ws.emit('message', ...next)
+
+  readonly #handOn = (): void => {
+    const [next] = this.#held
+    if (next === undefined || this.#ended()) return this.#forget()
+    if (this.#ws.listenerCount('message') === 0) return this.#stall()
+    this.#held.shift()
+    this.#ws.emit('message', ...next)
     // One message a turn: a handler that awaits each with once() gets each.
-    setImmediate(handOn)
+    setImmediate(this.#handOn)
   }
-  const stall = (): void => {
-    if (settled || ended()) return forget()
-    stalled = true
-    ws.on('newListener', wake)
+
+  #stall(): void {
+    if (this.#settled) return this.#forget()
+    this.#stalled = true
+    this.#ws.on('newListener', this.#onListener)
   }
-  const wake = (event: string | symbol): void => {
-    if (event !== 'message') return
-    stalled = false
-    ws.off('newListener', wake)
-    setImmediate(handOn)
+
+  #release(): void {
+    this.#keeping = false
+    this.#stalled = false
+    this.#ws.off('message', this.#keep)
+    this.#ws.off('newListener', this.#onListener)
   }
-  const forget = (): void => {
-    held.length = 0
-    ws.resume()
-  }
-  ws.on('message', keep)
-  ws.on('newListener', onListener)
-  return {
-    settle(): void {
-      settled = true
-      if (released && !stalled) return
-      release()
-      ws.off('newListener', wake)
-      forget()
-    },
+
+  #forget(): void {
+    this.#held.length = 0
+    this.#ws.resume()
   }
 }

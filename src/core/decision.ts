@@ -6,7 +6,7 @@ export type HeaderPairs = ReadonlyArray<readonly [name: string, value: string]>
 
 /** The handshake may upgrade. Only {@link accept} makes one: the private field cannot be forged by a look-alike. */
 class Accept {
-  readonly #made = true
+  readonly #brand = true
   readonly type = 'accept'
   readonly identity: Identity
   /** Headers that the middleware set, for the 101. */
@@ -19,7 +19,7 @@ class Accept {
   }
 
   static made(value: object): boolean {
-    return #made in value
+    return #brand in value && value.#brand
   }
 }
 

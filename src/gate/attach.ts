@@ -36,10 +36,10 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
     (req, socket, head) => {
       takeUpgrade(state, attachment, req, socket, head)
     },
-    (_req, socket) => {
+    (req, socket) => {
       socket.on('error', survive)
       if (socket.writableEnded) return // another gate on this server has answered
-      writeRefusal(socket, refuse('not_found'), state.clock)
+      writeRefusal(socket, refuse('not_found'), state.clock, req.method)
     },
   )
   if (options.app === undefined) warnOfEngine(state, server)

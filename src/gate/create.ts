@@ -25,7 +25,7 @@ export function createState<Context, Claims>(
   options: GateOptions<Context, Claims>,
   events: EventEmitter,
 ): GateState {
-  checkOptions(options as GateOptions<never>)
+  checkOptions(options)
   const limits = readLimits(options.limits)
   const schemes = readSchemes(options.authenticate)
   const credentialHeaders = readCredentialHeaders(options.credentialHeaders, schemes)

@@ -72,8 +72,9 @@ function serve(
   }
   try {
     const returned = mark.run(() => taker.handler(ws, mark.context, connection))
-    if (returned instanceof Promise) returned.then(hold.settle, failed)
-    else hold.settle()
+    void Promise.resolve(returned).then(() => {
+      hold.settle()
+    }, failed)
   } catch (error) {
     failed(error)
   }

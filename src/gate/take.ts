@@ -96,7 +96,7 @@ function refuseTaken(state: GateState, taken: Taken, refusal: Refuse): void {
   owned.release()
   owned.socket.once('close', () => req.destroy())
   emitRefused(state, taken, refusal.code, refusal.status, refusal.cause)
-  writeRefusal(owned.socket, refusal, state.clock)
+  writeRefusal(owned.socket, refusal, state.clock, req.method)
 }
 
 /** The app's own refusal goes out as the app wrote it; it ends with the answer, the deadline or the peer. */

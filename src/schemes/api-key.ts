@@ -1,5 +1,5 @@
 import type { Waiting } from '../core/waiting.ts'
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash as sha, randomBytes, timingSafeEqual } from 'node:crypto'
 import { valueOf } from '../core/handshake.ts'
 import { toIdentity, type IdentityInput } from '../core/identity.ts'
 import type { Scheme, SchemeResult } from '../core/scheme.ts'
@@ -170,7 +170,7 @@ function parseHash(hash: string): Buffer {
 }
 
 function digestOf(key: string): Buffer {
-  return hash('sha256', key, 'buffer')
+  return sha('sha256', key, 'buffer')
 }
 
 function textOf(digest: Buffer): string {

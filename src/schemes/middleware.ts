@@ -62,7 +62,7 @@ export async function authenticateRequest(
   }
   const cancel = clock.after(options.deadline ?? DEADLINE, abort)
   res.once('close', abort)
-  const request: SchemeRequest = { headers: pairsOf(req.rawHeaders), peer: peerOf(req.socket as PeerSocket) }
+  const request: SchemeRequest = { headers: pairsOf(req.rawHeaders), peer: peerOf(req.socket) }
   const outcome = await runSchemes(schemes, request, waiting, clock)
   cancel()
   res.off('close', abort)

@@ -49,9 +49,8 @@ export function deliverTo(to: Library | undefined): Deliver {
   if (has(to, 'upgrade')) return toUpgrader(to as UpgraderLike)
   if (has(to, 'handleUpgrade')) return toHandler(() => to as UpgradeHandlerLike)
   // Socket.IO has its engine only once it is attached to a server.
-  if (typeof to === 'object' && to !== null && 'engine' in to) return toHandler(() => (to as EngineOwnerLike).engine)
-  if (typeof to === 'object' && to !== null && has(to, 'attachApp'))
-    return toHandler(() => (to as unknown as EngineOwnerLike).engine)
+  if (typeof to === 'object' && ('engine' in to || has(to, 'attachApp')))
+    return toHandler(() => (to as EngineOwnerLike).engine)
   if (typeof to === 'function') return (_server, req, socket, head) => to(req, socket, head)
   throw new Gate101Error(
     'GATE101_CONFIG',
@@ -141,7 +140,7 @@ export interface LibraryAnswer {
  * @returns a function that takes the hook off again.
  */
 export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: LibraryAnswer): () => void {
-  const write = socket.write
+  const write = Reflect.get(socket, 'write')
   const hooked = (chunk: unknown, ...rest: unknown[]): boolean => {
     restore()
     const text = textOf(chunk)

@@ -21,7 +21,7 @@ export function holdUpgrades(
   take: UpgradeListener,
   untaken: UpgradeListener,
 ): () => void {
-  const earlier = Object.hasOwn(server, 'emit') ? (server.emit as Emit) : undefined
+  const earlier = Object.hasOwn(server, 'emit') ? (Reflect.get(server, 'emit') as Emit) : undefined
   let active = true
   const emit: Emit = function emit(this: Server, event, ...args) {
     if (event === 'upgrade' && active) {

@@ -14,8 +14,12 @@ function headText(status: number, reason: string | undefined, headers: HeaderPai
   return `${text}\r\n`
 }
 
-/** Writes a refusal of gate101's own and ends the connection, whatever the peer does. */
-export function writeRefusal(socket: Duplex, refuse: Refuse, clock: Clock): void {
+/**
+ * Writes a refusal of gate101's own and ends the connection, whatever the peer does.
+ *
+ * @param method - of the request: what answers HEAD has no body (RFC 9110 section 9.3.2).
+ */
+export function writeRefusal(socket: Duplex, refuse: Refuse, clock: Clock, method: string | undefined): void {
   const { status, headers, body } = refusalMessage(refuse)
   endWith(
     socket,
@@ -23,7 +27,7 @@ export function writeRefusal(socket: Duplex, refuse: Refuse, clock: Clock): void
       status,
       undefined,
       headersForRefusal([['Date', new Date(clock.now()).toUTCString()], ...headers], status),
-    ) + body,
+    ) + (method === 'HEAD' ? '' : body),
     clock,
   )
 }
@@ -38,8 +42,8 @@ function endWith(socket: Duplex, text: string, clock: Clock): void {
 /** The app's own refusal, as it goes out. */
 export interface AnswerWriter {
   /** Takes a chunk of the body; calls back when the socket has taken it. */
-  write(chunk: Buffer, taken: (error?: Error | null) => void): void
-  end(): void
+  readonly write: (chunk: Buffer, taken: (error?: Error | null) => void) => void
+  readonly end: () => void
 }
 
 /**

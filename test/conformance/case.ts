@@ -28,8 +28,6 @@ export type Expectation =
     }
   /** A head, and a body that ends without its end. */
   | { readonly to: 'cut'; readonly status: number; readonly atMost: number }
-  /** The connection ends without any answer. */
-  | { readonly to: 'drop' }
   /** To a request that asks for no upgrade: an ordinary answer. */
   | { readonly to: 'answer'; readonly status: number; readonly headers?: HeaderFacts; readonly body?: string | RegExp }
 

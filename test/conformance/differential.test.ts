@@ -323,11 +323,11 @@ function differential(stack: Stack): void {
     test('the request logger writes one line for each handshake that reached the app', async () => {
       const { log } = built
       if (log === undefined) return
-      const before = log.length
+      const earlier = log.length
       await upgradeOf(listening.port, '/key', { 'X-Api-Key': API_KEY })
       await upgradeOf(listening.port, '/key', {})
       await upgradeOf(listening.port, '/page', {})
-      assert.equal(log.length - before, 3)
+      assert.equal(log.length - earlier, 3)
     })
     test('no socket is held once all clients are gone', async () => {
       await listening.noneOpen()

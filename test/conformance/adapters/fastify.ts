@@ -83,8 +83,8 @@ function writeEnd(reply: FastifyReply, end: Exclude<End, { type: 'websocket' | '
       reply.raw.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' })
       return answer(reply, { status: end.status, headers: [], body: 'no' })
     case 'bare101':
-      return reply.code(101).send()
   }
+  return reply.code(101).send()
 }
 
 /** Each with hooks, in a scope of its own. */

@@ -75,8 +75,8 @@ async function writeEnd(c: Context, end: Exclude<End, { type: 'websocket' | 'thr
       c.env.outgoing.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' })
       return answer(c, { status: end.status, headers: [], body: 'no' })
     case 'bare101':
-      return c.body(null, 101 as StatusCode)
   }
+  return c.body(null, 101 as StatusCode)
 }
 
 function dripping(): ReadableStream {

@@ -81,7 +81,7 @@ export function chainOf(gate: Gate, setup: Setup, route: RouteSpec, failAsync: N
     },
   ]
   if (route.outer !== undefined) chain.push(OUTERS[route.outer])
-  if (route.guarded !== false) chain.push(setup.door === 'schemes' ? (gate.authenticate() as NodeMiddleware) : guard)
+  if (route.guarded !== false) chain.push(setup.door === 'schemes' ? gate.authenticate() : guard)
   chain.push(endOf(gate, route.end, failAsync))
   return chain
 }
@@ -134,7 +134,7 @@ export const nodeHttp: Adapter = {
       if (chain !== undefined && req.method === 'GET') return runChain(chain, req, res)
       return writeAnswer(res, 404, [], 'no such page')
     }
-    const server = serve(setup, listener as (req: IncomingMessage, res: ServerResponse) => void)
+    const server = serve(setup, listener)
     gate.attach(server)
     return { server, gate }
   },

@@ -9,6 +9,7 @@ import { API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, USER, userOfBasic, userOfBea
 
 interface AppRequest extends IncomingMessage {
   session?: { user?: string; seen?: number } | null
+  user?: string
 }
 
 type Middleware = (req: AppRequest, res: ServerResponse, next: (error?: unknown) => void) => void
@@ -30,13 +31,15 @@ const says =
     answer(res, status, body)
 
 const requireLogin: Middleware = (req, res, next) => {
-  if (req.session?.user === undefined) answer(res, 401, 'log in first')
-  else next()
+  const user = req.session?.user
+  if (user === undefined) return answer(res, 401, 'log in first')
+  req.user = user
+  return next()
 }
 
 const requireLoginOrRedirect: Middleware = (req, res, next) => {
   if (req.session?.user === undefined) answer(res, 302, '', { Location: '/login' })
-  else next()
+  else requireLogin(req, res, next)
 }
 
 const requireBasic: Middleware = (req, res, next) => {
@@ -106,7 +109,11 @@ function routesOf(gate: Gate): Readonly<Record<string, ReadonlyArray<Middleware 
   }
 }
 
-const identify = (req: AppRequest): { subject: string } => ({ subject: req.session?.user ?? 'somebody' })
+/**
+ * Reads what the guard has found. The session itself is not asked here: cookie-session reads a cookie at the first look,
+ * and takes a forged one back by a header, for which it is too late once the app has ended its response.
+ */
+const identify = (req: AppRequest): { subject: string } => ({ subject: req.user ?? 'somebody' })
 
 export const connectStack: Stack = {
   name: 'Connect',
@@ -116,10 +123,10 @@ export const connectStack: Stack = {
     const app = connect()
     app.use(morgan('tiny', { stream: { write: (line) => log.push(line) } }))
     app.use(helmet())
-    app.use(compression() as Middleware)
+    app.use(compression() as unknown as Middleware)
     app.use(cookieSession({ name: 'sid', keys: [COOKIE_KEY] }) as unknown as Middleware)
     for (const [path, chain] of Object.entries(routesOf(gate))) {
-      for (const middleware of chain) app.use(path, middleware as Middleware)
+      for (const middleware of chain) app.use(path, middleware)
     }
     const server = createServer(app)
     gate.attach(server)

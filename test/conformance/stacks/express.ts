@@ -66,7 +66,7 @@ export function commonMiddlewares(auth: passport.PassportStatic, log: string[]):
     morgan('tiny', { stream: { write: (line) => log.push(line) } }) as RequestHandler,
     helmet() as RequestHandler,
     cors({ origin: [ALLOWED_ORIGIN], credentials: true }) as RequestHandler,
-    compression() as RequestHandler,
+    compression(),
     cookieParser(COOKIE_KEY),
     session({ name: 'sid', secret: COOKIE_KEY, resave: false, saveUninitialized: false, rolling: true }),
     auth.initialize() as RequestHandler,
