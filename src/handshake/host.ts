@@ -28,7 +28,7 @@ export function createHostCheck(options: HostOptions): (handshake: Handshake) =>
     const parts = HOST.exec(written)
     if (parts === null) return refuse('bad_host')
     const host = (parts[1] ?? '').replace(/\.$/, '')
-    if (known.has(host) || known.has(written) || isAddress(host) || host === 'localhost') return undefined
+    if (known.has(host) || known.has(`${host}:${parts[2]}`) || isAddress(host) || host === 'localhost') return undefined
     return isLocal(handshake.peer.localAddress) ? refuse('host_not_allowed') : undefined
   }
 }
@@ -38,16 +38,21 @@ function isAddress(host: string): boolean {
 }
 
 function readHosts(hosts: readonly string[]): Set<string> {
-  const known = new Set<string>()
-  for (const entry of hosts as readonly unknown[]) {
-    const host = typeof entry === 'string' ? entry.toLowerCase() : ''
-    if (!HOST.test(host)) {
-      throw new Gate101Error(
-        'GATE101_CONFIG',
-        `createGate: hosts: "${String(entry)}" is no host. Write a name such as "app.example.com".`,
-      )
-    }
-    known.add(host)
+  if (!Array.isArray(hosts)) throw wrong('it must be a list, such as ["app.example.com"].')
+  return new Set((hosts as readonly unknown[]).map(readHost))
+}
+
+function readHost(entry: unknown): string {
+  const parts = typeof entry === 'string' ? HOST.exec(entry.toLowerCase()) : null
+  const [, name = '', port] = parts ?? []
+  const host = name.replace(/\.$/, '')
+  const validPort = port === undefined || (/^[1-9]/.test(port) && Number(port) <= 65535)
+  if (host === '' || !validPort || (host.startsWith('[') && !isAddress(host))) {
+    throw wrong(`"${String(entry)}" is no host. Write a name such as "app.example.com", or "app.example.com:8443".`)
   }
-  return known
+  return port === undefined ? host : `${host}:${port}`
+}
+
+function wrong(message: string): Gate101Error {
+  return new Gate101Error('GATE101_CONFIG', `createGate: hosts: ${message}`)
 }

@@ -30,23 +30,29 @@ export interface OriginCheck {
   readonly hosts: readonly string[]
 }
 
-const SERIALIZED = /^([a-z][a-z0-9+.-]*):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/
-const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '443', ws: '80', wss: '443' }
+// Folded after the match, not before: lower case turns some letters beyond ASCII into ASCII ones.
+const SERIALIZED = /^([a-z][a-z0-9+.-]*):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/i
+const DEFAULT_PORTS: ReadonlyMap<string, string> = new Map([
+  ['http', '80'],
+  ['https', '443'],
+  ['ws', '80'],
+  ['wss', '443'],
+])
 
 /** Reads a serialized origin (RFC 6454 section 6.2), strictly. */
 export function parseOrigin(text: string): Origin | undefined {
-  const parts = SERIALIZED.exec(text.toLowerCase())
-  if (parts === null || text.length > 512) return undefined
-  const [, scheme = '', host = '', written] = parts
+  const parts = text.length > 512 ? null : SERIALIZED.exec(text)
+  if (parts === null) return undefined
+  const [scheme = '', host = '', written] = parts.slice(1).map((part: string | undefined) => part?.toLowerCase())
   if (!isCanonicalHost(host)) return undefined
   if (written !== undefined && (Number(written) > 65535 || (written.length > 1 && written.startsWith('0'))))
     return undefined
-  return { scheme, host, port: written ?? DEFAULT_PORTS[scheme] ?? '' }
+  return { scheme, host, port: written ?? DEFAULT_PORTS.get(scheme) ?? '' }
 }
 
 /** Browsers write an address in one form only; another form of it comes from somebody who tries. */
 function isCanonicalHost(host: string): boolean {
-  if (host.startsWith('[')) return isIPv6(host.slice(1, -1))
+  if (host.startsWith('[')) return isIPv6(host.slice(1, -1)) && new URL(`http://${host}`).hostname === host
   if (host.startsWith('.') || host.endsWith('.') || host.includes('..')) return false
   const last = host.slice(host.lastIndexOf('.') + 1)
   return /^(?:[0-9]+|0x[0-9a-f]*)$/.test(last) ? isIPv4(host) : true

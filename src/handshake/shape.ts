@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import { refuse, type Refuse } from '../core/decision.ts'
 import type { Handshake } from '../core/handshake.ts'
 
@@ -25,6 +26,7 @@ class Seen {
   keys = 0
   key = ''
   protocols: string[] | undefined
+  lengths = 0
   bodies = 0
   expects = 0
   origins = 0
@@ -42,7 +44,7 @@ export function checkShape(handshake: Handshake, options: ShapeOptions): Refuse 
   if (handshake.method !== 'GET') return refuse('method_not_allowed')
   if (handshake.httpVersion !== '1.1') return refuse('http_version')
   const seen = collect(handshake, options)
-  if (seen.hosts !== 1 || !HOST.test(seen.host)) return refuse('bad_host')
+  if (seen.hosts !== 1 || !isHost(seen.host)) return refuse('bad_host')
   return checkUpgrade(seen) ?? checkBody(seen) ?? checkVersionAndKey(seen) ?? checkSingles(seen) ?? checkProtocols(seen)
 }
 
@@ -54,9 +56,8 @@ function collect(handshake: Handshake, options: ShapeOptions): Seen {
       seen.doubled ||= singles.includes(name)
       seen.oversized ||= value.length > options.maxCredentialBytes
       singles.push(name)
-    } else {
-      note(seen, name, value)
     }
+    note(seen, name, value)
   }
   return seen
 }
@@ -85,7 +86,8 @@ function note(seen: Seen, name: string, value: string): void {
       ;(seen.protocols ??= []).push(value)
       break
     case 'content-length':
-      seen.bodies += value === '0' && seen.bodies === 0 ? 0 : 1
+      seen.lengths++
+      if (value !== '0' || seen.lengths > 1) seen.bodies++
       break
     case 'transfer-encoding':
       seen.bodies++
@@ -100,13 +102,31 @@ function note(seen: Seen, name: string, value: string): void {
   }
 }
 
+function isHost(host: string): boolean {
+  if (!HOST.test(host)) return false
+  return !host.startsWith('[') || isIPv6(host.slice(1, host.indexOf(']')))
+}
+
 function isOnly(values: readonly string[], token: string): boolean {
   const [value = ''] = values
   return values.length === 1 && value.length === token.length && value.toLowerCase() === token
 }
 
 function tokens(values: readonly string[]): string[] {
-  return values.flatMap((value) => value.split(',')).map((token) => token.trim().toLowerCase())
+  return values.flatMap((value) => value.split(',')).map((token) => trim(token).toLowerCase())
+}
+
+/** Optional white space is SP and HTAB (RFC 9110 section 5.6.3); `String.trim` would take U+00A0 away as well. */
+function trim(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isSpace(text.charCodeAt(start))) start++
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }
 
 function checkUpgrade(seen: Seen): Refuse | undefined {
@@ -138,7 +158,7 @@ function checkSingles(seen: Seen): Refuse | undefined {
 
 function checkProtocols(seen: Seen): Refuse | undefined {
   if (seen.protocols === undefined) return undefined
-  const offered = seen.protocols.flatMap((value) => value.split(',', MAX_PROTOCOLS + 2)).map((token) => token.trim())
+  const offered = seen.protocols.flatMap((value) => value.split(',', MAX_PROTOCOLS + 2)).map(trim)
   const valid = offered.length <= MAX_PROTOCOLS && offered.every((token) => TOKEN.test(token))
   return valid && new Set(offered).size === offered.length ? undefined : refuse('bad_protocol')
 }

@@ -51,16 +51,25 @@ function wellFormed(path: string): boolean {
 
 /** The shortest path that the most lenient router could take this target for. Never throws. */
 export function foldPath(target: string): string {
+  const segments: string[] = []
+  for (const name of namesOf(target)) {
+    if (name === '..') segments.pop()
+    else if (name !== '.') segments.push(name)
+  }
+  return `/${segments.join('/')}`
+}
+
+/** The path of a router that looks at the beginning and never resolves dot segments: `/ws/../x` is under `/ws/`. */
+function unresolvedPath(target: string): string {
+  return `/${namesOf(target).join('/')}`
+}
+
+function namesOf(target: string): string[] {
   let path = pathOf(target).split('#')[0] ?? ''
   const scheme = /^[a-z][a-z0-9+.-]*:\/\/[^/]*/i.exec(path)
   if (scheme !== null) path = path.slice(scheme[0].length)
-  const segments: string[] = []
-  for (const segment of decodeLeniently(path).replaceAll('\\', '/').toLowerCase().split('/')) {
-    const name = segment.split(';')[0] ?? ''
-    if (name === '..') segments.pop()
-    else if (name !== '' && name !== '.') segments.push(name)
-  }
-  return `/${segments.join('/')}`
+  const segments = decodeLeniently(path).replaceAll('\\', '/').toLowerCase().split('/')
+  return segments.map((segment) => segment.split(';', 1)[0] ?? '').filter((name) => name !== '')
 }
 
 function decodeLeniently(path: string): string {
@@ -85,27 +94,24 @@ export function createPathMatch(paths: readonly string[] | undefined): (target: 
     if (isPrefix) prefixes.push(folded === '/' ? '/' : `${folded}/`)
     exact.add(folded)
   }
+  const holds = (path: string): boolean => exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix))
   return (target) => {
-    const folded = foldPath(target)
-    return (
-      exact.has(folded) ||
-      prefixes.some((prefix) => folded.startsWith(prefix)) ||
-      isUnreadable(target, folded, exact, prefixes)
-    )
+    if (PLAIN.test(target)) return holds(pathOf(target).toLowerCase())
+    if (isUnreadable(target)) return true
+    // Whoever listens beside the gate reads in one of these ways; what any of them holds is not left to it.
+    return holds(foldPath(target)) || holds(unresolvedPath(target)) || holds(parsedPath(target))
   }
 }
 
-/** Targets that nobody else should have to parse, and those of which a URL parser would make another path. */
-function isUnreadable(
-  target: string,
-  folded: string,
-  exact: ReadonlySet<string>,
-  prefixes: readonly string[],
-): boolean {
+/** Targets that nobody else should have to parse. */
+function isUnreadable(target: string): boolean {
   if (!target.startsWith('/') || target.startsWith('//') || target.startsWith('/\\')) return true
-  if (!URL.canParse(target, 'http://localhost')) return true
-  const parsed = foldPath(new URL(target, 'http://localhost').pathname)
-  return parsed !== folded && (exact.has(parsed) || prefixes.some((prefix) => parsed.startsWith(prefix)))
+  return !URL.canParse(target, 'http://localhost')
+}
+
+/** The path that a URL parser makes of it. */
+function parsedPath(target: string): string {
+  return foldPath(new URL(target, 'http://localhost').pathname)
 }
 
 function wrong(message: string): Gate101Error {

@@ -14,8 +14,15 @@ const FORWARDING = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'x-forwarded-ho
 export function plainAddress(address: string): string {
   const zone = address.indexOf('%')
   const bare = zone < 0 ? address : address.slice(0, zone)
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare)
-  return mapped?.[1] ?? bare
+  const mapped = /^::ffff:(?:(\d+\.\d+\.\d+\.\d+)|([0-9a-f]{1,4}):([0-9a-f]{1,4}))$/i.exec(bare)
+  if (mapped === null) return bare
+  const [, dotted, high = '0', low = '0'] = mapped
+  return dotted ?? [high, low].flatMap(bytesOf).join('.')
+}
+
+function bytesOf(group: string): [number, number] {
+  const value = Number.parseInt(group, 16)
+  return [value >> 8, value & 0xff]
 }
 
 /** @throws Gate101Error `GATE101_CONFIG` for an entry that is neither an address nor a CIDR range. */
@@ -31,10 +38,10 @@ function addRange(ranges: BlockList, entry: unknown): void {
   if (typeof entry !== 'string') throw wrong(entry)
   const [address = '', bits, ...more] = entry.split('/')
   const family = isIPv4(address) ? 'ipv4' : 'ipv6'
-  if (isIP(address) === 0 || more.length > 0) throw wrong(entry)
+  if (isIP(address) === 0 || address.includes('%') || more.length > 0) throw wrong(entry)
   if (bits === undefined) return ranges.addAddress(address, family)
   const prefix = Number(bits)
-  if (!/^\d{1,3}$/.test(bits) || prefix > (family === 'ipv4' ? 32 : 128)) throw wrong(entry)
+  if (!/^(?:0|[1-9]\d{0,2})$/.test(bits) || prefix > (family === 'ipv4' ? 32 : 128)) throw wrong(entry)
   ranges.addSubnet(address, prefix, family)
 }
 
@@ -87,23 +94,30 @@ export function clientAddress(
   const { address: peer, injected } = handshake.peer
   if (!forwards || injected === true) return { address: peer, believable: true }
   if (!isTrustedPeer(handshake, trust)) return { address: peer, believable: !isLocal(peer) }
+  const found = new Set(chains(handshake).map((hops) => walk(peer, hops, trust)))
+  // A proxy that writes one of the two headers passes the other on as the client wrote it: they must agree.
+  const [client = peer] = found
+  return { address: found.size === 1 ? client : peer, believable: true }
+}
+
+/** The last hop that a trusted one has seen. */
+function walk(peer: string, hops: readonly string[], trust: ProxyTrust): string {
   let client = peer
-  for (const hop of hops(handshake).toReversed()) {
+  for (const hop of hops.toReversed()) {
     if (!trust.trusts(client)) break
     if (isIP(hop) === 0) break // unknown, obfuscated or malformed: what is left of it was not set by a trusted hop
     client = hop
   }
-  return { address: client, believable: true }
+  return client
 }
 
-/** Addresses from the client on, as far as the headers say. */
-function hops(handshake: Handshake): string[] {
+/** For each forwarding header that is there: addresses from the client on, as far as it says. */
+function chains(handshake: Handshake): string[][] {
   const forwarded = valuesOf(handshake, 'forwarded')
-  const list =
-    forwarded.length > 0
-      ? forwarded.flatMap(elements).map((element) => element.get('for') ?? '')
-      : valuesOf(handshake, 'x-forwarded-for').flatMap((value) => value.split(','))
-  return list.map(bareAddress)
+    .flatMap(elements)
+    .map((element) => element.get('for') ?? '')
+  const plain = valuesOf(handshake, 'x-forwarded-for').flatMap((value) => value.split(','))
+  return [forwarded, plain].filter((hops) => hops.length > 0).map((hops) => hops.map(bareAddress))
 }
 
 /** `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `::1` */
@@ -115,7 +129,10 @@ function bareAddress(text: string): string {
   return plainAddress(withPort?.[1] ?? trimmed)
 }
 
-/** RFC 7239 section 4, without the quoted commas and semicolons that no proxy sends. */
+/**
+ * RFC 7239 section 4, without the quoted commas and semicolons that no proxy sends: a client that leaves a quote open
+ * could otherwise swallow what the proxy adds. An element that names a parameter twice is as good as empty.
+ */
 function elements(value: string): Array<Map<string, string>> {
   return value.split(',').map((element) => {
     const pairs = element.split(';').map((pair): [string, string] => {
@@ -126,7 +143,8 @@ function elements(value: string): Array<Map<string, string>> {
         .replace(/^"(.*)"$/, '$1')
       return [pair.slice(0, Math.max(at, 0)).trim().toLowerCase(), unquoted]
     })
-    return new Map(pairs)
+    const parameters = new Map(pairs)
+    return parameters.size === pairs.length ? parameters : new Map<string, string>()
   })
 }
 
@@ -134,12 +152,16 @@ function elements(value: string): Array<Map<string, string>> {
 export function addressKey(address: string): string {
   const plain = plainAddress(address)
   if (!isIPv6(plain)) return plain
-  const [left = '', right] = plain.toLowerCase().split('::')
+  // One spelling of each address; a URL parser writes it as RFC 5952 says.
+  const canonical = new URL(`http://[${plain}]`).hostname.slice(1, -1)
+  const mapped = plainAddress(canonical)
+  if (isIPv4(mapped)) return mapped
+  const [left = '', right] = canonical.split('::')
   const head = left === '' ? [] : left.split(':')
   const tail = right === undefined || right === '' ? [] : right.split(':')
   const zeros = right === undefined ? [] : Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0')
   const groups = [...head, ...zeros, ...tail].slice(0, 4)
-  return `${groups.map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
+  return `${groups.join(':')}::/64`
 }
 
 /** The Host and scheme that the client used: forwarded values count only from a trusted peer. */
@@ -147,15 +169,20 @@ export function effectiveHost(
   handshake: Handshake,
   trust: ProxyTrust,
 ): { readonly host: string; readonly scheme: 'http' | 'https' | undefined } {
-  const own = valueOf(handshake, 'host') ?? ''
-  if (!isTrustedPeer(handshake, trust)) return { host: own, scheme: handshake.peer.encrypted ? 'https' : undefined }
-  const last = valuesOf(handshake, 'forwarded').flatMap(elements).at(-1)
-  const host = last?.get('host') ?? lastOf(handshake, 'x-forwarded-host') ?? own
-  const proto = last?.get('proto') ?? lastOf(handshake, 'x-forwarded-proto')
-  return {
-    host,
-    scheme: proto === 'https' || proto === 'wss' ? 'https' : proto === 'http' || proto === 'ws' ? 'http' : undefined,
+  const own = {
+    host: valueOf(handshake, 'host') ?? '',
+    scheme: handshake.peer.encrypted ? ('https' as const) : undefined,
   }
+  if (!isTrustedPeer(handshake, trust)) return own
+  const last = valuesOf(handshake, 'forwarded').flatMap(elements).at(-1)
+  const host = last?.get('host') ?? lastOf(handshake, 'x-forwarded-host') ?? own.host
+  const proto = last?.get('proto') ?? lastOf(handshake, 'x-forwarded-proto')
+  return { host, scheme: schemeOf(proto?.toLowerCase()) ?? own.scheme }
+}
+
+function schemeOf(proto: string | undefined): 'http' | 'https' | undefined {
+  if (proto === 'https' || proto === 'wss') return 'https'
+  return proto === 'http' || proto === 'ws' ? 'http' : undefined
 }
 
 function lastOf(handshake: Handshake, name: string): string | undefined {

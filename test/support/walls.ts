@@ -28,6 +28,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   gate: { rooms: ['core', ...PARTS] },
   // What a browser bundle reaches holds no `node:` import; files for Node are named for it.
   client: { rooms: ['core'], packages: ['ws'], node: /^(.+-)?node(-.+)?\.ts$/ },
+  // The gateways of NestJS: its shapes, and nothing of the gate.
+  nest: { rooms: ['core'] },
   cli: FIRST_USER,
   gateway: FIRST_USER,
   console: FIRST_USER,

@@ -130,5 +130,5 @@ test('colours come with a terminal or FORCE_COLOR, and never with NO_COLOR', asy
     (await command(['dial', urlOf(server)], '', env)).stderr
   assert.equal(await stderrWith({}), 'HTTP 403 Forbidden\n')
   assert.equal(await stderrWith({ FORCE_COLOR: '1' }), '\u001b[31m\u001b[1mHTTP 403 Forbidden\u001b[22m\u001b[39m\n')
-  assert.equal(await stderrWith({ FORCE_COLOR: '1', NO_COLOR: '1' }), 'HTTP 403 Forbidden\n')
+  assert.equal(await stderrWith({ FORCE_COLOR: '1', NO_COLOR: '1', NODE_NO_WARNINGS: '1' }), 'HTTP 403 Forbidden\n')
 })

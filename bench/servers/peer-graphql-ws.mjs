@@ -1,0 +1,13 @@
+import { createServer } from 'node:http'
+import { buildSchema } from 'graphql'
+import { useServer } from 'graphql-ws/use/ws'
+import { WebSocketServer } from 'ws'
+import { isKey } from '../api-key.mjs'
+
+export default function start() {
+  const server = createServer()
+  const wss = new WebSocketServer({ server, path: '/ws' })
+  const schema = buildSchema('type Query { hello: String }')
+  useServer({ schema, onConnect: (context) => isKey(context.extra.request.headers['x-api-key']) }, wss)
+  return server
+}

@@ -1,0 +1,19 @@
+// The floor: `ws` with the key check, and nothing else.
+import { createServer } from 'node:http'
+import { WebSocketServer } from 'ws'
+import { isKey } from '../api-key.mjs'
+
+export default function start() {
+  const wss = new WebSocketServer({ noServer: true, clientTracking: false })
+  wss.on('connection', (ws) => {
+    ws.on('error', () => {})
+    ws.on('message', (data) => ws.send(data))
+  })
+  const server = createServer((_req, res) => res.end('hello'))
+  server.on('upgrade', (req, socket, head) => {
+    socket.on('error', () => {})
+    if (!isKey(req.headers['x-api-key'])) return socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n', () => socket.destroy())
+    wss.handleUpgrade(req, socket, head, (ws) => wss.emit('connection', ws, req))
+  })
+  return server
+}
