@@ -78,7 +78,7 @@ export function authenticate<Context, Claims>(
       const http = context.switchToHttp()
       const request = http.getRequest()
       const response = http.getResponse()
-      const outcome = await ask(rawOf<IncomingMessage>(request), rawOf<ServerResponse>(response))
+      const outcome = await ask(rawOf(request) as IncomingMessage, rawOf(response) as ServerResponse)
       if ('body' in outcome) throw httpError(response, outcome)
       Object.assign(request, { identity: outcome })
       return true
@@ -86,12 +86,12 @@ export function authenticate<Context, Claims>(
   }
 }
 
-type FastifyGate = Gate<FastifyRequestLike, unknown>
+type FastifyGate = Gate<FastifyRequestLike>
 
 /** The node object under a Fastify one; Express's own is one. */
-function rawOf<Raw extends object>(given: object): Raw {
+function rawOf(given: object): object {
   const { raw } = given as { raw?: unknown }
-  return (typeof raw === 'object' && raw !== null ? raw : given) as Raw
+  return typeof raw === 'object' && raw !== null ? raw : given
 }
 
 function onEither(onExpress: RouteListener, onFastify: FastifyHandler<FastifyRequestLike>): NestEndpoint {
@@ -103,7 +103,7 @@ function onEither(onExpress: RouteListener, onFastify: FastifyHandler<FastifyReq
 
 /** What gate101 uses of a Nest application. */
 export interface NestApp extends GuardContainer {
-  getHttpAdapter(): NestHttpAdapter
+  getHttpAdapter(): { getType(): string }
 }
 
 export interface GateWsAdapterOptions extends WebSocketOptions {
@@ -152,8 +152,8 @@ export class GateWsAdapter<Context, Claims> {
   /** Called by Nest for each path on which there are gateways. */
   create(port: number, options: object = {}): GatewayServer {
     const server = new GatewayServer(pathOf(port, options))
-    if (this.#routes.length === 0) placeRoutes(this.#app.getHttpAdapter(), this.#routes)
-    const isHandshake = (req: object): boolean => this.#gate.phase(rawOf(req)) !== undefined
+    if (this.#routes.length === 0) placeRoutes(this.#app.getHttpAdapter() as NestHttpAdapter, this.#routes)
+    const isHandshake = (req: object): boolean => this.#gate.phase(rawOf(req) as IncomingMessage) !== undefined
     this.#routes.push({ path: server.path, route: this.#routeTo(server), isHandshake })
     return server
   }
@@ -190,7 +190,7 @@ export class GateWsAdapter<Context, Claims> {
       this.#gate,
       (socket, context, connection) => {
         const client = Object.assign(socket, { identity: connection.identity, connection })
-        server.serve(client, rawOf<IncomingMessage>(context as object))
+        server.serve(client, rawOf(context as object) as IncomingMessage)
       },
       options,
     )

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage } from 'node:http'
 import type { Phase } from '../core/phase.ts'
 import type { Head } from './head.ts'
@@ -12,8 +13,8 @@ export interface Mark {
   readonly context: unknown
   /** The route lets handshakes without any credential in. */
   readonly anonymous: boolean
-  /** Runs a function in the async context of the middleware that marked. */
-  readonly run: <Result>(call: () => Result) => Result
+  /** The async context of the middleware that marked. */
+  readonly scope: AsyncResource
   /** What takes the accepted socket over: opaque here, the assembly knows it. */
   readonly taker: unknown
 }

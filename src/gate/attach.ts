@@ -75,6 +75,8 @@ function requestListeners(server: Server): Listener {
         'The server has no request listener that could decide. Create it with one, or attach(server, { app }).',
       )
     }
+    const [only] = listeners
+    if (only !== undefined && listeners.length === 1) return Reflect.apply(only, server, [req, res]) as unknown
     return Promise.all(listeners.map((listener) => Reflect.apply(listener, server, [req, res]) as unknown))
   }
 }
@@ -82,9 +84,9 @@ function requestListeners(server: Server): Listener {
 /** Rule D5: engine.io answers its polling requests before the app; nobody but its own middleware can guard those. */
 function warnOfEngine(state: GateState, server: Server): void {
   const look = (): void => {
-    const found = server
-      .listeners('request')
-      .some((listener) => /intercepting request for path|clientPathRegex/.test(String(listener)))
+    const listeners = [...server.listeners('request'), ...server.listeners('upgrade')]
+    // Its listeners are anonymous; two words of their source tell them.
+    const found = listeners.some((listener) => /intercepting request for path|destroyUpgrade/.test(String(listener)))
     if (!found) return
     state.warn(
       'unguarded_engine',

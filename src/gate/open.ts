@@ -20,7 +20,7 @@ export function open(state: GateState, taken: Taken, decision: Accept, mark: Mar
   const taker = mark?.taker as Taker | undefined
   if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener)
   if (taker.type === 'library')
-    return openLibrary(state, taken, decision, (...args) => mark.run(() => taker.deliver(...args)))
+    return openLibrary(state, taken, decision, (...args) => mark.scope.runInAsyncScope(() => taker.deliver(...args)))
   openHandler(state, taken, decision, mark, taker)
   return undefined
 }
@@ -71,7 +71,7 @@ function serve(
     connection.endWith(CLOSE_CODES.internal, 'handler_failed', cause)
   }
   try {
-    const returned = mark.run(() => taker.handler(ws, mark.context, connection))
+    const returned = mark.scope.runInAsyncScope(() => taker.handler(ws, mark.context, connection))
     void Promise.resolve(returned).then(() => {
       hold.settle()
     }, failed)

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage } from 'node:http'
 import type { WebSocket } from 'ws'
 import { Gate101Error } from '../core/errors.ts'
@@ -84,7 +84,7 @@ function makeRoute(gate: object, anonymous: boolean, taker: Taker): Route {
     mark(req, context, status = 101, proof): boolean {
       const run = runOf(req, gate)
       if (run === undefined) return false
-      run.mark ??= { status, proof, context, anonymous, taker, run: AsyncLocalStorage.snapshot() }
+      run.mark ??= { status, proof, context, anonymous, taker, scope: new AsyncResource('gate101') }
       return true
     },
   }

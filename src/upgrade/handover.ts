@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
 import type { HeaderPairs } from '../core/decision.ts'
 import { Gate101Error } from '../core/errors.ts'
 import { otherListeners, type UpgradeListener } from './intercept.ts'
@@ -12,9 +13,9 @@ export interface WebSocketServerLike {
     req: IncomingMessage,
     socket: Duplex,
     head: Buffer,
-    done: (ws: never, req: IncomingMessage) => void,
+    done: (ws: WebSocket, req: IncomingMessage) => void,
   ): void
-  emit(event: 'connection', ws: never, req: IncomingMessage): boolean
+  emit(event: 'connection', ws: WebSocket, req: IncomingMessage): boolean
 }
 
 /** A server with Node's own signature: engine.io, crossws. */
@@ -84,7 +85,7 @@ function toWebSocketServer(to: WebSocketServerLike): Deliver {
   return (_server, req, socket, head) => {
     to.handleUpgrade(req, socket, head, (ws) => {
       // Most apps forget this listener; without it a malformed frame ends the process.
-      ;(ws as unknown as { on(event: 'error', listener: () => void): void }).on('error', survive)
+      ws.on('error', survive)
       to.emit('connection', ws, req)
     })
   }

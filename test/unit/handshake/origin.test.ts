@@ -198,6 +198,34 @@ describe('the option origins', () => {
     for (const origins of wrong)
       assert.throws(() => codeOf(origins as string[], []), { code: 'GATE101_CONFIG' }, String(origins))
   })
+  it('parseOrigin reads one spelling of an address only', () => {
+    for (const text of ['http://[::1]', 'http://[2001:db8::1]:8080', 'http://127.0.0.1'])
+      assert.ok(parseOrigin(text), text)
+    const others = [
+      '[0:0:0:0:0:0:0:1]',
+      '[::0001]',
+      '[::ffff:127.0.0.1]',
+      '[::1%25lo]',
+      '[1.2.3.4]',
+      '[]',
+      '[:]',
+      '1.2.3',
+    ]
+    for (const name of [...others, '01.2.3.4', '1.2.3.4.5', '0x7f000001', '256.1.1.1', '.a', 'a..b'])
+      assert.equal(parseOrigin(`http://${name}`), undefined, name)
+  })
+  it('parseOrigin folds ASCII alone, and knows no scheme by accident', () => {
+    assert.equal(parseOrigin('https://\u212aapp.example'), undefined)
+    assert.equal(parseOrigin('http\u017f://app.example'), undefined)
+    assert.deepEqual(parseOrigin('constructor://x'), { scheme: 'constructor', host: 'x', port: '' })
+  })
+  it('parseOrigin takes no port that is none', () => {
+    for (const port of ['', '-1', '65536', '080', '1e3', '0x50', '80 ', '123456'])
+      assert.equal(parseOrigin(`http://a:${port}`), undefined, port)
+    assert.equal(parseOrigin('http://a:65535')?.port, '65535')
+  })
+  it('parseOrigin ends at once on what is long', () =>
+    assert.equal(parseOrigin(`https://${'a.'.repeat(500_000)}!`), undefined))
   it('parseOrigin knows default ports', () => {
     assert.deepEqual(parseOrigin('https://a.example'), { scheme: 'https', host: 'a.example', port: '443' })
     assert.equal(parseOrigin('https://a..example'), undefined)

@@ -118,6 +118,14 @@ describe('createPathMatch', () => {
     '/x/%2e%2e/ws',
     '/ws#x',
     '/w%73',
+    // Under the prefix for whoever compares the beginning; elsewhere for whoever resolves the dots.
+    '/rooms/../other',
+    '/rooms/..',
+    '/rooms/%2e%2e/other',
+    '/rooms/..%2fother',
+    '/rooms/..;x/other',
+    '/rooms//../../other',
+    '/ROOMS/..\\other',
   ]
   for (const target of held) it(`holds ${target}`, () => assert.equal(match(target), true))
 
