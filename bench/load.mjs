@@ -1,90 +1,227 @@
-// The load: raw sockets and hand-made bytes, so that the client costs little and hides nothing.
-import { once } from 'node:events'
+// The load: raw sockets and hand-made bytes, so that the client costs little and hides nothing. Each answer is checked:
+// status, Sec-WebSocket-Accept, and that the frames which the job waits for have come.
+import { createHash, randomBytes } from 'node:crypto'
 import net from 'node:net'
+import { CLOSE, frame, FrameCounter } from './frames.mjs'
 
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
-const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+const NONCES = Array.from({ length: 64 }, () => {
+  const key = randomBytes(16).toString('base64')
+  return { key, accept: createHash('sha1').update(key + GUID).digest('base64') }
+})
 
-/** @param kind 'handshake' or 'get' */
-export function requestText(port, { kind = 'handshake', path = '/ws', headers = {} }) {
-  const own = { Host: `127.0.0.1:${port}`, ...headers }
+function requestText(port, { kind = 'handshake', path = '/ws', headers = {} }, key) {
+  const lines = [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`]
   if (kind === 'handshake') {
-    Object.assign(own, { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': KEY })
-  } else {
-    own.Connection = 'close'
+    lines.push('Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${key}`)
   }
-  const lines = Object.entries(own).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`
+  if (kind === 'get') lines.push('Connection: close')
+  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value === 'same-origin' ? `http://127.0.0.1:${port}` : value}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** Sends one request and resolves with the socket once the whole head of the answer is there. */
-export async function ask(port, text, status) {
-  const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-  socket.on('error', () => {})
-  socket.write(text)
-  let head = ''
-  while (!head.includes('\r\n\r\n')) {
-    const chunk = await Promise.race([once(socket, 'data'), once(socket, 'close')])
-    if (!Buffer.isBuffer(chunk[0])) throw new Error(`closed after: ${head}`)
-    head += chunk[0].toString('latin1')
+/** A job made ready for one server: bytes to send, and what has to come back. */
+export function prepare(port, job) {
+  const status = job.status ?? 101
+  const requests = NONCES.map(({ key, accept }) => ({ bytes: Buffer.from(requestText(port, job, key), 'latin1'), accept }))
+  const steps = (job.steps ?? []).map(({ send, await: count }) => ({ bytes: send === undefined ? undefined : frame(send), count }))
+  return { port, status, requests, steps, until: job.until, next: 0 }
+}
+
+/** One connection of the load, from the first byte to the end of what its job waits for. */
+class Client {
+  frames = new FrameCounter()
+  #ready
+  #accept
+  #head = ''
+  #step = -1
+  #target = 0
+  #done
+
+  constructor(ready, done, options = {}) {
+    this.#ready = ready
+    this.#done = done
+    const request = ready.requests[ready.next++ & 63]
+    this.#accept = request.accept
+    this.socket = net.connect({ port: ready.port, host: '127.0.0.1', noDelay: true, ...options })
+    this.socket.on('data', (chunk) => this.#onData(chunk))
+    this.socket.on('error', () => {})
+    this.socket.on('end', () => this.#onEnd())
+    this.socket.on('close', () => this.#fail('closed early'))
+    this.socket.write(request.bytes)
   }
-  if (!head.startsWith(`HTTP/1.1 ${status} `)) throw new Error(`expected ${status}, got: ${head}`)
-  if (status === 101 && !head.includes(ACCEPT)) throw new Error('wrong Sec-WebSocket-Accept')
-  return socket
-}
 
-/** A masked text frame (RFC 6455 section 5.2). */
-export function frame(text) {
-  const payload = Buffer.from(text)
-  const length = payload.length
-  const head = length < 126 ? Buffer.from([0x81, 0x80 | length]) : length < 65536 ? Buffer.from([0x81, 0xfe, length >> 8, length & 255]) : Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, length >> 16, (length >> 8) & 255, length & 255])
-  const mask = Buffer.from([1, 2, 3, 4])
-  return Buffer.concat([head, mask, payload.map((byte, n) => byte ^ mask[n & 3])])
-}
-
-async function together(count, concurrency, one) {
-  let begun = 0
-  const worker = async () => {
-    while (begun++ < count) await one()
+  #fail(why) {
+    const done = this.#done
+    this.#done = undefined
+    done?.(new Error(`${why} (port ${this.#ready.port}), answer so far: ${JSON.stringify(this.#head.slice(0, 400))}`))
   }
-  await Promise.all(Array.from({ length: concurrency }, worker))
-}
 
-/** `count` requests, 32 at a time; each connection is reset once it has its answer. */
-export async function requests(port, job, count) {
-  const text = requestText(port, job)
-  const after = job.send === undefined ? undefined : frame(job.send)
-  await together(count, 32, async () => {
-    const socket = await ask(port, text, job.status ?? 101)
-    if (after !== undefined) {
-      socket.write(after)
-      await once(socket, 'data')
+  #finish() {
+    const done = this.#done
+    this.#done = undefined
+    done?.(undefined, this)
+  }
+
+  #onData(chunk) {
+    if (this.#step >= 0) return this.#onFrames(chunk)
+    const text = chunk.toString('latin1')
+    const before = this.#head.length
+    this.#head += text
+    const end = this.#head.indexOf('\r\n\r\n')
+    if (end < 0) return
+    const problem = this.#problem()
+    if (problem !== undefined) {
+      this.#fail(problem)
+      return this.socket.destroy()
     }
-    socket.resetAndDestroy()
+    if (this.#ready.status !== 101) return this.#ready.until === 'head' ? this.#finish() : undefined // else until FIN
+    this.#step = 0
+    this.#startStep()
+    const rest = chunk.subarray(end + 4 - before)
+    if (rest.length > 0) this.#onFrames(rest)
+  }
+
+  #problem() {
+    const { status } = this.#ready
+    if (!this.#head.startsWith(`HTTP/1.1 ${status} `)) return `expected ${status}`
+    if (status === 101 && !this.#head.includes(this.#accept)) return 'wrong Sec-WebSocket-Accept'
+    return undefined
+  }
+
+  #startStep() {
+    const step = this.#ready.steps[this.#step]
+    if (step === undefined) return this.#ready.until === 'close' ? undefined : this.#finish()
+    this.#target += step.count
+    if (step.bytes !== undefined) this.socket.write(step.bytes)
+  }
+
+  #onFrames(chunk) {
+    this.frames.push(chunk)
+    if (this.onMessage !== undefined) return this.onMessage()
+    if (this.#done === undefined) return
+    if (this.frames.closed) return this.#ready.until === 'close' ? this.#finish() : this.#fail('Close frame')
+    if (this.#step >= this.#ready.steps.length || this.frames.messages < this.#target || !this.frames.whole) return
+    this.#step++
+    this.#startStep()
+  }
+
+  #onEnd() {
+    if (this.#ready.status !== 101 && this.#head.includes('\r\n\r\n')) this.#finish()
+  }
+}
+
+/** Calls `one(settled)` `count` times, `concurrency` at a time. */
+function together(count, concurrency, one) {
+  return new Promise((resolve, reject) => {
+    let begun = 0
+    let left = count
+    const start = () => {
+      if (begun === count) return
+      begun++
+      one((error) => {
+        if (error !== undefined) return reject(error)
+        if (--left === 0) return resolve()
+        start()
+      })
+    }
+    if (count === 0) resolve()
+    for (let n = 0; n < concurrency; n++) start()
   })
 }
 
-/** Opens `count` connections and keeps them. */
-export async function openConnections(port, job, count) {
-  const text = requestText(port, job)
-  const sockets = []
-  await together(count, 64, async () => {
-    sockets.push(await ask(port, text, 101))
+/** `count` new connections that do their job and stay. Refused ones are closed when the server has closed its side. */
+export async function open(ready, count, concurrency = 32) {
+  const clients = []
+  await together(count, concurrency, (settled) => {
+    new Client(ready, (error, client) => {
+      if (error !== undefined) return settled(error)
+      if (ready.status === 101) clients.push(client)
+      else client.socket.destroy()
+      settled()
+    })
   })
-  return sockets
+  return clients
 }
 
-/** `count` echoes over 16 connections, one on its way at a time on each. */
-export async function echoes(sockets, bytes, count) {
-  const message = frame('x'.repeat(bytes))
-  const answer = message.length - 4
-  await Promise.all(
-    sockets.map(async (socket) => {
-      for (let n = 0; n < count / sockets.length; n++) {
-        socket.write(message)
-        let left = answer
-        while (left > 0) left -= (await once(socket, 'data'))[0].length
-      }
-    }),
+/** Refused clients that keep their own side open. @returns the sockets, each with its answer */
+export async function openAndStay(ready, count) {
+  const clients = []
+  await together(count, 32, (settled) => {
+    new Client({ ...ready, until: ready.until ?? 'head' }, (error, client) => (clients.push(client), settled(error)), { allowHalfOpen: true })
+  })
+  return clients
+}
+
+/** Closing handshakes. */
+export async function close(clients) {
+  const queue = [...clients]
+  await together(queue.length, 32, (settled) => {
+    const { socket } = queue.pop()
+    const gone = () => {
+      socket.off('end', gone)
+      socket.off('close', gone)
+      socket.destroy()
+      settled()
+    }
+    if (socket.destroyed || socket.readableEnded) return gone()
+    socket.on('end', gone)
+    socket.on('close', gone)
+    socket.write(CLOSE)
+  })
+}
+
+export function drop(clients) {
+  for (const { socket } of clients) socket.resetAndDestroy()
+}
+
+/** `count` messages over the open connections, one on its way at a time on each. */
+export function exchange(clients, { message, replies = 1 }, count) {
+  const bytes = frame(message)
+  const each = Math.ceil(count / clients.length)
+  return Promise.all(
+    clients.map(
+      (client) =>
+        new Promise((resolve, reject) => {
+          let target = client.frames.messages
+          let sent = 0
+          const send = () => {
+            if (sent++ === each) {
+              client.onMessage = undefined
+              return resolve()
+            }
+            target += replies
+            client.socket.write(bytes)
+          }
+          client.onMessage = () => {
+            if (client.frames.closed) return reject(new Error('closed in the middle of messages'))
+            if (client.frames.messages >= target && client.frames.whole) send()
+          }
+          send()
+        }),
+    ),
   )
+}
+
+/** `count` plain GETs over kept connections, 32 at a time. */
+export async function gets(ready, count) {
+  const bytes = ready.requests[0].bytes
+  const wanted = `HTTP/1.1 ${ready.status} `
+  const sockets = Array.from({ length: 32 }, () => net.connect({ port: ready.port, host: '127.0.0.1', noDelay: true }))
+  let begun = 0
+  await Promise.all(
+    sockets.map(
+      (socket) =>
+        new Promise((resolve, reject) => {
+          const next = () => (begun++ < count ? socket.write(bytes) : resolve())
+          socket.on('error', reject)
+          socket.on('data', (chunk) => {
+            if (chunk.toString('latin1', 0, wanted.length) !== wanted) return reject(new Error(`expected ${ready.status}`))
+            next()
+          })
+          next()
+        }),
+    ),
+  )
+  for (const socket of sockets) socket.destroy()
 }

@@ -9,7 +9,7 @@ export interface RefusedEvent {
   readonly code: string
   readonly status: number
   readonly peer: string
-  /** The path without the query; `''` where the target had none. */
+  /** The path without query, fragment and parameters, cut at 1024 characters; `''` where the target had none. */
   readonly path: string
   readonly origin: string | undefined
   readonly ms: number

@@ -72,6 +72,12 @@ export const REFUSALS = {
     message: 'Expect is not supported on a handshake.',
     fix: 'Leave out the Expect header.',
   },
+  // Never written: what is written now would be taken for the answer that is owed. The connection is cut.
+  pipelined: {
+    status: 400,
+    message: 'A handshake must not follow a request that has no answer yet.',
+    fix: 'Open a connection of its own for the handshake.',
+  },
   duplicate_header: {
     status: 400,
     message: 'A header that decides about access was sent twice.',

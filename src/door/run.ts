@@ -17,8 +17,11 @@ export type Outcome =
 
 /** The body of the app's own refusal, still being written. */
 export interface AnswerBody {
-  /** @param done - called once, when the app has ended its response and every chunk was taken. */
-  pipe(take: BodyTaker, done: () => void): void
+  /**
+   * @param done - called when the app has ended its response and every chunk was taken (`whole`), or when it has
+   *   destroyed its response before that.
+   */
+  pipe(take: BodyTaker, done: (whole: boolean) => void): void
 }
 
 /** What the app is run on. */
@@ -35,7 +38,7 @@ export interface RunRequest {
 
 /** One run of the app under way. */
 export interface DoorRun {
-  /** Settles once; never rejects. Never settles after `close()`. */
+  /** Settles once; never rejects. Nobody should wait for it after `close()`. */
   readonly outcome: Promise<Outcome>
   /** Ends the run: the app sees its client gone, what it writes from now on goes nowhere. */
   close(): void
@@ -60,6 +63,9 @@ export function runApp({ app, req, facts, gate, phase, framed }: RunRequest): Do
   // A late write of the app would otherwise be an unhandled 'error'.
   res.on('error', ignore)
   sink.on('error', ignore)
+  sink.once('close', () => {
+    settle(refuse('app_error', [], new Error('The app destroyed its response before it had ended it.')))
+  })
   // ServerResponse needs of its socket what the sink has; it is no net.Socket, so that nothing real is reachable.
   res.assignSocket(sink as unknown as Socket)
   // Node's server hands a socket's 'drain' on to the response; a body with back-pressure waits for it.
@@ -116,17 +122,23 @@ function watchVerdict(
 }
 
 function answerBody(res: ServerResponse, sink: Sink): AnswerBody {
-  let finished = false
-  let done: () => void = ignore
+  let whole: boolean | undefined
+  let done: (whole: boolean) => void = ignore
+  const over = (how: boolean): void => {
+    whole ??= how
+    done(whole)
+  }
   res.once('finish', () => {
-    finished = true
-    done()
+    over(true)
+  })
+  sink.once('close', () => {
+    over(false)
   })
   return {
     pipe(take, whenDone): void {
       done = whenDone
       sink.takeBody(take)
-      if (finished) whenDone()
+      if (whole !== undefined) whenDone(whole)
     },
   }
 }

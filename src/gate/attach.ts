@@ -42,9 +42,10 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
       writeRefusal(socket, refuse('not_found'), state.clock, req.method)
     },
   )
-  if (options.app === undefined) warnOfEngine(state, server)
+  const stopLooking = watchForEngine(state, server, options.app !== undefined)
   state.attachments.add(attachment)
   return () => {
+    stopLooking()
     state.attachments.delete(attachment)
     release()
   }
@@ -81,9 +82,13 @@ function requestListeners(server: Server): Listener {
   }
 }
 
-/** Rule D5: engine.io answers its polling requests before the app; nobody but its own middleware can guard those. */
-function warnOfEngine(state: GateState, server: Server): void {
+/**
+ * Rule D5: engine.io answers its polling requests before the app; nobody but its own middleware can guard those. It may
+ * be attached, and given that middleware, after the gate: so the look is taken a turn later, and when the server listens.
+ */
+function watchForEngine(state: GateState, server: Server, appGiven: boolean): () => void {
   const look = (): void => {
+    if (appGiven && state.engines > 0) return
     const listeners = [...server.listeners('request'), ...server.listeners('upgrade')]
     // Its listeners are anonymous; two words of their source tell them.
     const found = listeners.some((listener) => /intercepting request for path|destroyUpgrade/.test(String(listener)))
@@ -93,6 +98,10 @@ function warnOfEngine(state: GateState, server: Server): void {
       'A Socket.IO (engine.io) server answers polling requests on this server before the app. Write gate.attach(server, { app }) and io.engine.use(gate.engine(app)).',
     )
   }
-  look()
-  setImmediate(look)
+  const soon = setImmediate(look)
+  server.once('listening', look)
+  return () => {
+    clearImmediate(soon)
+    server.off('listening', look)
+  }
 }

@@ -69,6 +69,7 @@ export function createState<Context, Claims>(
     warn: createWarn(emit),
     nextId: 1,
     routes: 0,
+    engines: 0,
     closing: false,
   }
   keepState(state)

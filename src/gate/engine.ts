@@ -8,6 +8,7 @@ import { headersFor101, headersForRefusal } from '../upgrade/headers.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { toRequest } from './inject.ts'
 import { refusePlain } from './plain.ts'
+import { emitRefused } from './report.ts'
 import type { GateState } from './state.ts'
 
 export type EngineMiddleware = (req: IncomingMessage, res: ServerResponse, next: (error?: Error) => void) => void
@@ -17,6 +18,7 @@ export type EngineMiddleware = (req: IncomingMessage, res: ServerResponse, next:
  * that its handshake would be; a handshake that the gate has accepted already passes.
  */
 export function engineMiddleware(state: GateState, app: Listener): EngineMiddleware {
+  state.engines += 1
   return (req, res, next) => {
     if (state.byRequest.has(req)) return next()
     // A handshake that reaches the engine past the gate is nobody's: the engine's own stub of a response has no head.
@@ -34,8 +36,13 @@ async function askPlain(state: GateState, app: Listener, req: IncomingMessage, r
     method: 'GET',
     headers: sent.headers.filter(([name]) => !isContentField(name)),
   }
-  const refused = state.checkPlain(handshake)
+  const startedAt = state.clock.now()
+  const say = (code: string, status: number, cause?: unknown): void => {
+    emitRefused(state, { handshake, startedAt }, code, status, cause)
+  }
+  const refused = state.closing ? refuse('closing') : state.checkPlain(handshake)
   if (refused !== undefined) {
+    say(refused.code, refused.status)
     refusePlain(res, refused)
     return false
   }
@@ -51,8 +58,11 @@ async function askPlain(state: GateState, app: Listener, req: IncomingMessage, r
     framed: false,
     lost,
   })
-  settle()
-  return carryOut(decided, res, lost)
+  try {
+    return await carryOut(state, decided, res, lost, say)
+  } finally {
+    settle()
+  }
 }
 
 function lostWith(state: GateState, res: ServerResponse): { lost: Promise<Lost>; settle: () => void } {
@@ -73,14 +83,23 @@ function lostWith(state: GateState, res: ServerResponse): { lost: Promise<Lost>;
   return { lost, settle }
 }
 
-async function carryOut(decided: Decided, res: ServerResponse, lost: Promise<Lost>): Promise<boolean> {
+type Say = (code: string, status: number, cause?: unknown) => void
+
+async function carryOut(
+  state: GateState,
+  decided: Decided,
+  res: ServerResponse,
+  lost: Promise<Lost>,
+  say: Say,
+): Promise<boolean> {
   if (decided.type === 'gone') return false
   if (decided.type === 'accept') {
     for (const [name, value] of headersFor101(decided.decision.headers)) res.appendHeader(name, value)
     return true
   }
   if (decided.type === 'refuse') {
-    refusePlain(res, decided.code === 'app_error' ? refuse('app_error') : decided)
+    say(decided.code, decided.status, decided.cause)
+    refusePlain(res, decided)
     return false
   }
   const { head, body, run } = decided
@@ -88,14 +107,19 @@ async function carryOut(decided: Decided, res: ServerResponse, lost: Promise<Los
   for (const [name, value] of headersForRefusal(head.headers, head.status)) {
     if (!isFramingField(name)) res.appendHeader(name, value)
   }
-  const done = new Promise<void>((resolve) => {
+  say('app', head.status)
+  let left = state.limits.answer
+  const done = new Promise<boolean>((resolve) => {
     body.pipe((chunk, taken) => {
-      res.write(chunk, taken)
+      left -= chunk.length
+      if (left < 0) resolve(false)
+      else res.write(chunk, taken)
     }, resolve)
   })
-  await Promise.race([done, lost])
+  const whole = await Promise.race([done, lost])
   run.close()
-  res.end()
+  if (whole === true) res.end()
+  else res.destroy() // a cut answer must not look like a whole one
   return false
 }
 

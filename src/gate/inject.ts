@@ -1,12 +1,11 @@
 import { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
 import type { HeaderPairs, Refuse } from '../core/decision.ts'
 import { Gate101Error } from '../core/errors.ts'
 import type { Injected, TraceStep } from '../core/events.ts'
 import type { Handshake, Peer } from '../core/handshake.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
-import type { SocketFacts } from '../door/sink.ts'
+import { Sink, type SocketFacts } from '../door/sink.ts'
 import { headersFor101, headersForRefusal } from '../upgrade/headers.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import type { GateState } from './state.ts'
@@ -129,8 +128,8 @@ export function toRequest(
   handshake: Pick<Handshake, 'method' | 'target' | 'headers'>,
   facts: SocketFacts,
 ): IncomingMessage {
-  const socket = Object.assign(new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() }), facts)
-  const req = new IncomingMessage(socket as unknown as Socket)
+  // Facts only: what the app hangs on its socket, or does to it, must not reach the real one.
+  const req = new IncomingMessage(new Sink(facts, () => undefined) as unknown as Socket)
   req.method = handshake.method
   req.url = handshake.target
   req.httpVersion = '1.1'
@@ -181,12 +180,17 @@ async function toData(
   const chunks: Buffer[] = []
   let left = state.limits.answer
   const done = new Promise<void>((resolve) => {
-    body.pipe((chunk, taken) => {
-      left -= chunk.length
-      if (left < 0) return resolve()
-      chunks.push(chunk)
-      taken()
-    }, resolve)
+    body.pipe(
+      (chunk, taken) => {
+        left -= chunk.length
+        if (left < 0) return resolve()
+        chunks.push(chunk)
+        taken()
+      },
+      () => {
+        resolve()
+      },
+    )
   })
   await Promise.race([done, lost])
   run.close()

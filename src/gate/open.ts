@@ -6,23 +6,27 @@ import { LiveConnection } from '../connections/connection.ts'
 import { rawSocketEnder, type Ender } from '../connections/enders.ts'
 import { holdMessages } from '../connections/hold.ts'
 import type { Mark } from '../door/marks.ts'
-import { deliverTo, slipHeaders, type Deliver } from '../upgrade/handover.ts'
+import { deliverTo, hearErrorsOf, slipHeaders, type Deliver } from '../upgrade/handover.ts'
 import { headersFor101 } from '../upgrade/headers.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
-import { emitAccepted, emitRefused } from './report.ts'
+import { emitAborted, emitAccepted, emitRefused } from './report.ts'
 import type { Taken } from './take.ts'
 
 const toSoleListener = deliverTo(undefined)
 
-/** Carries an acceptance out. @returns a refusal where nobody could take the socket and nothing was written yet. */
-export function open(state: GateState, taken: Taken, decision: Accept, mark: Mark | undefined): Refuse | undefined {
+/** @param no - refuses, where nobody could take the socket and nothing was written yet. */
+export function open(
+  state: GateState,
+  taken: Taken,
+  decision: Accept,
+  mark: Mark | undefined,
+  no: (refusal: Refuse) => void,
+): void {
   const taker = mark?.taker as Taker | undefined
-  if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener)
-  if (taker.type === 'library')
-    return openLibrary(state, taken, decision, (...args) => mark.scope.runInAsyncScope(() => taker.deliver(...args)))
-  openHandler(state, taken, decision, mark, taker)
-  return undefined
+  if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener, no)
+  if (taker.type === 'handler') return openHandler(state, taken, decision, mark, taker)
+  openLibrary(state, taken, decision, (...args) => mark.scope.runInAsyncScope(() => taker.deliver(...args)), no)
 }
 
 function connect<Carrier>(
@@ -80,31 +84,62 @@ function serve(
   }
 }
 
-function openLibrary(state: GateState, taken: Taken, decision: Accept, deliver: Deliver): Refuse | undefined {
+function openLibrary(
+  state: GateState,
+  taken: Taken,
+  decision: Accept,
+  deliver: Deliver,
+  no: (refusal: Refuse) => void,
+): void {
   const { owned, req, head, attachment } = taken
   const { socket } = owned
   owned.release()
   const connection = connect(state, taken, decision, socket, rawSocketEnder)
-  // A library that never answers would keep the socket for ever.
-  const cancel = state.clock.after(state.limits.deadline, () => socket.destroy())
+  let answered = false
   const unhook = slipHeaders(socket, headersFor101(decision.headers), {
     switched(): void {
+      answered = true
       cancel()
+      if (socket.destroyed) return emitAborted(state, taken) // its 'close' has been: nothing would take it off again
       state.registry.add(socket, connection)
       emitAccepted(state, taken, connection)
+      // Before the first frame, and after the app's own listeners are there.
+      process.nextTick(hearErrorsOf, socket)
     },
     refused(status): void {
+      answered = true
       emitRefused(state, taken, 'library', status, undefined)
+      socket.once('finish', () => socket.destroy())
     },
   })
-  socket.once('close', cancel)
-  try {
-    deliver(attachment.server, req, socket, head)
-    return undefined
-  } catch (error) {
+  const fail = (refusal: Refuse): void => {
+    if (answered) return connection.endWith(CLOSE_CODES.internal, 'handler_failed', refusal.cause)
+    answered = true
     unhook()
     cancel()
+    no(refusal)
+  }
+  // A library that never answers would keep the socket for ever.
+  const cancel = state.clock.after(state.limits.deadline, () => {
+    fail(refuse('handshake_timeout'))
+  })
+  socket.once('close', () => {
+    cancel()
+    unhook()
+    if (!answered) emitAborted(state, taken)
+  })
+  call(state, () => deliver(attachment.server, req, socket, head), fail)
+}
+
+/** Runs a library's part: what it throws, at once or later, is not the process's end. */
+function call(state: GateState, deliver: () => unknown, fail: (refusal: Refuse) => void): void {
+  const failed = (error: unknown): void => {
     if (error instanceof Gate101Error) state.warn('no_listener', error.message)
-    return refuse('no_listener', [], error)
+    fail(refuse('no_listener', [], error))
+  }
+  try {
+    Promise.resolve(deliver()).catch(failed)
+  } catch (error) {
+    failed(error)
   }
 }

@@ -1,16 +1,22 @@
 import type { LiveConnection } from '../connections/connection.ts'
 import { valueOf } from '../core/handshake.ts'
-import { pathOf } from '../handshake/target.ts'
 import type { GateState } from './state.ts'
 import type { Taken } from './take.ts'
 
-/** What every event about a handshake says. The query is left out: it may hold a credential. */
+type Asked = Pick<Taken, 'handshake' | 'startedAt'>
+
+/** Without what may hold a credential: query, fragment, path parameters, the user in an absolute target. */
+function shownPath(target: string): string {
+  return target.startsWith('/') ? (/^[^?#;]{0,1024}/.exec(target)?.[0] ?? '') : ''
+}
+
+/** What every event about a handshake says. */
 function factsOf(
   state: GateState,
-  { handshake, startedAt }: Taken,
+  { handshake, startedAt }: Asked,
 ): { time: Date; peer: string; path: string; ms: number } {
   const now = state.clock.now()
-  return { time: new Date(now), peer: handshake.peer.address, path: pathOf(handshake.target), ms: now - startedAt }
+  return { time: new Date(now), peer: handshake.peer.address, path: shownPath(handshake.target), ms: now - startedAt }
 }
 
 export function emitAccepted(state: GateState, taken: Taken, connection: LiveConnection): void {
@@ -23,7 +29,7 @@ export function emitAccepted(state: GateState, taken: Taken, connection: LiveCon
   }))
 }
 
-export function emitRefused(state: GateState, taken: Taken, code: string, status: number, cause: unknown): void {
+export function emitRefused(state: GateState, taken: Asked, code: string, status: number, cause: unknown): void {
   state.emit('refused', () => ({
     type: 'refused',
     ...factsOf(state, taken),

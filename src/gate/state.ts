@@ -51,6 +51,8 @@ export interface GateState {
   nextId: number
   /** How many routes were made: with none, an accepted handshake goes to the only other listener. */
   routes: number
+  /** How many engine.io servers were given `gate.engine()`. */
+  engines: number
   closing: boolean
 }
 

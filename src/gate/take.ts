@@ -5,7 +5,7 @@ import type { Handshake } from '../core/handshake.ts'
 import { readHandshake } from '../handshake/facts.ts'
 import { addressKey, clientAddress } from '../handshake/trust.ts'
 import type { SocketFacts } from '../door/sink.ts'
-import { ownSocket, type OwnedSocket } from '../upgrade/own.ts'
+import { ownSocket, owesAnswer, type OwnedSocket } from '../upgrade/own.ts'
 import { writeAnswer, writeRefusal } from '../upgrade/refuse.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { open } from './open.ts'
@@ -33,6 +33,7 @@ export function takeUpgrade(
   const owned = ownSocket(socket, state.limits.deadline, state.clock)
   const startedAt = state.clock.now()
   const taken: Taken = { req, head, handshake: readHandshake(req, socket), owned, attachment, startedAt }
+  if (owesAnswer(req)) return cut(state, taken, refuse('pipelined'))
   const refusal = state.closing ? refuse('closing') : state.check(taken.handshake)
   if (refusal !== undefined) return refuseTaken(state, taken, refusal)
   const lease = state.caps.enter(() => clientKey(state, taken.handshake))
@@ -84,11 +85,14 @@ async function carryOut(state: GateState, taken: Taken, decided: Decided, lost: 
   if (decided.type === 'refuse') return refuseTaken(state, taken, decided)
   if (decided.type === 'answer') return answerTaken(state, taken, decided, lost)
   if (!isAccept(decided.decision)) return refuseTaken(state, taken, refuse('app_error'))
+  // close() may have come while the app was deciding.
+  if (state.closing) return refuseTaken(state, taken, refuse('closing'))
   const decision: Accept = decided.decision
   // Middleware that is mounted on a path leaves the shortened URL behind; libraries match the whole one.
   taken.req.url = taken.handshake.target
-  const refusal = open(state, taken, decision, decided.mark)
-  if (refusal !== undefined) refuseTaken(state, taken, refusal)
+  open(state, taken, decision, decided.mark, (refusal) => {
+    refuseTaken(state, taken, refusal)
+  })
 }
 
 function refuseTaken(state: GateState, taken: Taken, refusal: Refuse): void {
@@ -110,9 +114,9 @@ async function answerTaken(
   socket.once('close', () => taken.req.destroy())
   emitRefused(state, taken, 'app', answer.head.status, undefined)
   const writer = writeAnswer(socket, answer.head, state.limits.answer, state.clock)
-  const done = new Promise<'done'>((resolve) => {
-    answer.body.pipe(writer.write, () => {
-      resolve('done')
+  const done = new Promise<'done' | 'cut'>((resolve) => {
+    answer.body.pipe(writer.write, (whole) => {
+      resolve(whole ? 'done' : 'cut')
     })
   })
   const how = await Promise.race([done, lost])
@@ -120,6 +124,12 @@ async function answerTaken(
   taken.owned.release()
   if (how === 'done') writer.end()
   else socket.destroy()
+}
+
+function cut(state: GateState, taken: Taken, refusal: Refuse): void {
+  taken.owned.release()
+  taken.owned.socket.destroy()
+  emitRefused(state, taken, refusal.code, refusal.status, undefined)
 }
 
 function aborted(state: GateState, taken: Taken): void {

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
@@ -37,7 +38,7 @@ export interface UpgraderLike {
 export type Library = WebSocketServerLike | UpgradeHandlerLike | EngineOwnerLike | UpgraderLike | UpgradeListener
 
 /** How an accepted handshake gets to its library. */
-export type Deliver = (server: Server | undefined, req: IncomingMessage, socket: Duplex, head: Buffer) => void
+export type Deliver = (server: Server | undefined, req: IncomingMessage, socket: Duplex, head: Buffer) => unknown
 
 /**
  * Finds out once, when the route is made, how the library wants its handshakes.
@@ -68,7 +69,7 @@ const toSoleListener: Deliver = (server, req, socket, head) => {
   const others = server === undefined ? [] : otherListeners(server)
   const [only] = others
   if (only === undefined || others.length > 1) throw listenersError(others)
-  Reflect.apply(only, server, [req, socket, head])
+  return Reflect.apply(only, server, [req, socket, head])
 }
 
 function listenersError(others: readonly UpgradeListener[]): Gate101Error {
@@ -92,9 +93,7 @@ function toWebSocketServer(to: WebSocketServerLike): Deliver {
 }
 
 function toHandler(handler: () => UpgradeHandlerLike): Deliver {
-  return (_server, req, socket, head) => {
-    handler().handleUpgrade(req, socket, head)
-  }
+  return (_server, req, socket, head) => handler().handleUpgrade(req, socket, head)
 }
 
 /**
@@ -116,12 +115,13 @@ function toUpgrader(to: UpgraderLike): Deliver {
         plain(req, value)
       },
     })
+    let returned: unknown
     try {
-      to.upgrade(req as never, socket as never, head as never)
+      returned = to.upgrade(req as never, socket as never, head as never)
     } finally {
       if (Object.getOwnPropertyDescriptor(req, 'url')?.get !== undefined) plain(req, url)
     }
-    if (!looked) toSoleListener(server, req, socket, head)
+    return looked ? returned : toSoleListener(server, req, socket, head)
   }
 }
 
@@ -136,32 +136,57 @@ export interface LibraryAnswer {
 }
 
 /**
- * Slips headers into the 101 that a library writes: `write` is set on this one socket until its first call.
+ * Slips headers into the 101 that a library writes: `write` and `end` are set on this one socket until either's first
+ * call. A library that refuses mostly does it by `end`.
  *
- * @returns a function that takes the hook off again.
+ * @returns a function that takes the hooks off again.
  */
 export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: LibraryAnswer): () => void {
   const write = Reflect.get(socket, 'write')
-  const hooked = (chunk: unknown, ...rest: unknown[]): boolean => {
+  const end = Reflect.get(socket, 'end')
+  const hookedWrite = (chunk: unknown, ...rest: unknown[]): boolean => {
     restore()
     const text = textOf(chunk)
-    const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0)
-    const end = text.indexOf('\r\n\r\n')
-    if (status !== 101 || end < 0) {
+    const status = statusOf(text)
+    const headEnd = text.indexOf('\r\n\r\n')
+    if (status !== 101 || headEnd < 0) {
       answer.refused(status)
       return Reflect.apply(write, socket, [chunk, ...rest])
     }
     answer.switched()
     const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
     const done = rest.find((argument) => typeof argument === 'function')
-    return Reflect.apply(write, socket, [text.slice(0, end) + lines + text.slice(end), 'latin1', done])
+    return Reflect.apply(write, socket, [text.slice(0, headEnd) + lines + text.slice(headEnd), 'latin1', done])
+  }
+  const hookedEnd = (...given: unknown[]): Duplex => {
+    restore()
+    answer.refused(statusOf(textOf(given[0])))
+    return Reflect.apply(end, socket, given)
   }
   // Put back rather than deleted: an object that has lost a property stays slow for as long as the connection lives.
   const restore = (): void => {
-    if (socket.write === hooked) socket.write = write
+    if (socket.write === hookedWrite) socket.write = write
+    if (socket.end === hookedEnd) socket.end = end
   }
-  socket.write = hooked as Duplex['write']
+  socket.write = hookedWrite as Duplex['write']
+  socket.end = hookedEnd as Duplex['end']
   return restore
+}
+
+/**
+ * A `ws` server that listens to the upgrade event itself keeps its WebSocket from us, but leaves it on the socket. Where
+ * the app forgot to listen to its errors, a malformed frame would end the process.
+ */
+export function hearErrorsOf(socket: Duplex): void {
+  for (const key of Object.getOwnPropertySymbols(socket)) {
+    if (key.description !== 'websocket') continue
+    const ws = Reflect.get(socket, key) as Partial<EventEmitter> | null | undefined
+    if (ws?.listenerCount?.('error') === 0) ws.on?.('error', survive)
+  }
+}
+
+function statusOf(text: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0)
 }
 
 function textOf(chunk: unknown): string {

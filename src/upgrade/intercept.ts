@@ -9,6 +9,9 @@ type Emit = (event: string | symbol, ...args: unknown[]) => boolean
 // Node treats a request as an upgrade only while some listener is there; these are there for that alone.
 const placeholders = new WeakSet<object>()
 
+/** Each `emit` whose gate has been detached, with the one below it. */
+const released = new WeakMap<object, Emit | undefined>()
+
 /**
  * Takes the server's `upgrade` events before anyone else: `emit` is set on this one server object, never on a prototype.
  *
@@ -21,7 +24,7 @@ export function holdUpgrades(
   take: UpgradeListener,
   untaken: UpgradeListener,
 ): () => void {
-  const earlier = Object.hasOwn(server, 'emit') ? (Reflect.get(server, 'emit') as Emit) : undefined
+  const earlier = ownEmit(server)
   let active = true
   const emit: Emit = function emit(this: Server, event, ...args) {
     if (event === 'upgrade' && active) {
@@ -43,7 +46,19 @@ export function holdUpgrades(
   return () => {
     active = false
     server.off('upgrade', placeholder)
-    if (server.emit !== emit) return // someone wrapped it since: stay in the chain, inert
+    released.set(emit, earlier)
+    unwind(server)
+  }
+}
+
+function ownEmit(server: Server): Emit | undefined {
+  return Object.hasOwn(server, 'emit') ? (Reflect.get(server, 'emit') as Emit) : undefined
+}
+
+/** What someone has wrapped since stays in the chain, inert, until it comes to the top. */
+function unwind(server: Server): void {
+  for (let top = ownEmit(server); top !== undefined && released.has(top); top = ownEmit(server)) {
+    const earlier = released.get(top)
     if (earlier === undefined) delete (server as Partial<Server>).emit
     else server.emit = earlier
   }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 
@@ -43,6 +44,11 @@ export function ownSocket(socket: Duplex, deadline: number, clock: Clock): Owned
       socket.off('end', onGone)
     },
   }
+}
+
+/** Whether an earlier request on this connection still waits for its answer, which Node would write into the WebSocket. */
+export function owesAnswer(req: IncomingMessage): boolean {
+  return Boolean(Reflect.get(req.socket, '_httpMessage'))
 }
 
 /** Hears a socket's error. What has to be done about it is done on its 'close'. */

@@ -66,8 +66,8 @@ export function writeAnswer(
         socket.write(chunk, taken)
         return
       }
+      // The chunk is never taken: an app that is told to go on would do so without end.
       socket.destroy()
-      taken()
     },
     end(): void {
       endWith(socket, '', clock)

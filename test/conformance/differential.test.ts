@@ -10,6 +10,7 @@ import { express4Stack, express5Stack } from './stacks/express.ts'
 import { fastifyStack } from './stacks/fastify.ts'
 import { honoStack } from './stacks/hono.ts'
 import { koaStack } from './stacks/koa.ts'
+import { nestExpressStack, nestFastifyStack } from './stacks/nest.ts'
 import { ALLOWED_ORIGIN, API_KEY, basicOf, PATHS, TOKENS, USER, type BuiltStack, type Stack } from './stacks/shared.ts'
 
 /**
@@ -336,5 +337,16 @@ function differential(stack: Stack): void {
   })
 }
 
-for (const stack of [nodeStack, connectStack, express4Stack, express5Stack, koaStack, fastifyStack, honoStack])
-  differential(stack)
+const STACKS = [
+  nodeStack,
+  connectStack,
+  express4Stack,
+  express5Stack,
+  koaStack,
+  fastifyStack,
+  honoStack,
+  nestExpressStack,
+  nestFastifyStack,
+]
+
+for (const stack of STACKS) differential(stack)

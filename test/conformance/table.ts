@@ -471,7 +471,7 @@ const PLAIN: readonly Case[] = [
       schemes: {
         to: 'answer',
         status: 401,
-        body: /"error":"missing_credential"/,
+        body: /This handshake carries no credential/,
         headers: { 'WWW-Authenticate': /^ApiKey / },
       },
     },

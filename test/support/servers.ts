@@ -17,7 +17,8 @@ async function noneIn(sockets: ReadonlySet<Socket>, ms: number): Promise<void> {
   for (const socket of sockets) {
     const left = deadline - performance.now()
     const gone = await Promise.race([
-      once(socket, 'close').then(() => true),
+      // Not events.once(): it rejects on the 'error' of a peer that has reset.
+      new Promise<true>((resolve) => socket.once('close', () => resolve(true))),
       new Promise<false>((resolve) => setTimeout(resolve, Math.max(0, left), false).unref()),
     ])
     if (!gone) throw new Error(`The server still holds ${sockets.size} connection(s) after ${ms} ms.`)

@@ -62,7 +62,7 @@ function endOf(gate: Gate<FastifyRequest>, end: End): FastifyRoute {
   return (_request, reply) => writeEnd(reply, end)
 }
 
-function writeEnd(reply: FastifyReply, end: Exclude<End, { type: 'websocket' | 'throws' }>): unknown {
+export function writeEnd(reply: FastifyReply, end: Exclude<End, { type: 'websocket' | 'throws' }>): unknown {
   switch (end.type) {
     case 'rejects':
       return Promise.resolve().then(() => {

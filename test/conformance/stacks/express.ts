@@ -74,6 +74,18 @@ export function commonMiddlewares(auth: passport.PassportStatic, log: string[]):
   ]
 }
 
+export function addLogin(app: express.Express, auth: passport.PassportStatic): void {
+  app.post(
+    '/login',
+    express.urlencoded(),
+    auth.authenticate('local') as RequestHandler,
+    (_req, res) => void res.send('welcome'),
+  )
+  app.post('/logout', (req, res) => {
+    req.session.destroy(() => void res.send('bye'))
+  })
+}
+
 function addRoutes(app: express.Express, gate: Gate, auth: passport.PassportStatic): void {
   const live = gate.websocket((socket) => {
     socket.send('open')
@@ -85,15 +97,7 @@ function addRoutes(app: express.Express, gate: Gate, auth: passport.PassportStat
     // It warns of a limit of 0, which is meant here.
     validate: false,
   })
-  app.post(
-    '/login',
-    express.urlencoded(),
-    auth.authenticate('local') as RequestHandler,
-    (_req, res) => void res.send('welcome'),
-  )
-  app.post('/logout', (req, res) => {
-    req.session.destroy(() => void res.send('bye'))
-  })
+  addLogin(app, auth)
   app.get('/ws', requireLogin, live)
   app.get('/basic', auth.authenticate('basic', { session: false }) as RequestHandler, live)
   app.get('/bearer', auth.authenticate('jwt', { session: false }) as RequestHandler, live)

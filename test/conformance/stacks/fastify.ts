@@ -47,7 +47,21 @@ const requireKey: preHandlerAsyncHookHandler = async (request, reply) =>
 const limit: preHandlerAsyncHookHandler = async (request, reply) =>
   request.headers['x-tier'] === 'none' ? reply.code(429).header('Retry-After', 60).send('slow down') : undefined
 
-function addLogin(app: FastifyInstance): void {
+export async function addPlugins(app: FastifyInstance): Promise<void> {
+  await app.register(fastifyCors, { origin: [ALLOWED_ORIGIN], credentials: true })
+  await app.register(fastifyCookie, { secret: COOKIE_KEY })
+  await app.register(fastifySession, {
+    secret: COOKIE_KEY,
+    cookieName: 'sid',
+    cookie: { secure: false },
+    saveUninitialized: false,
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('X-Response-Time', 'measured')
+  })
+}
+
+export function addLogin(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
     done(null, Object.fromEntries(new URLSearchParams(String(body))))
   })
@@ -93,17 +107,7 @@ export const fastifyStack: Stack = {
     app.addHook('onResponse', async (request) => {
       log.push(`${request.method} ${request.url}`)
     })
-    await app.register(fastifyCors, { origin: [ALLOWED_ORIGIN], credentials: true })
-    await app.register(fastifyCookie, { secret: COOKIE_KEY })
-    await app.register(fastifySession, {
-      secret: COOKIE_KEY,
-      cookieName: 'sid',
-      cookie: { secure: false },
-      saveUninitialized: false,
-    })
-    app.addHook('onSend', async (_request, reply) => {
-      reply.header('X-Response-Time', 'measured')
-    })
+    await addPlugins(app)
     addLogin(app)
     addRoutes(app, gate)
     await app.ready()

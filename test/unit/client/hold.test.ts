@@ -7,6 +7,9 @@ import { dial } from '../../../src/client.ts'
 import type { Listening } from '../../support/servers.ts'
 import { closing, malformed, switching, text, upgrading, urlOf } from './servers.ts'
 
+/** A message that is lost would be awaited for ever. */
+const LOSES = { timeout: 10_000 }
+
 async function turns(count: number): Promise<void> {
   for (let done = 0; done < count; done += 1) await turn()
 }
@@ -26,7 +29,7 @@ function recorder(socket: WebSocket): string[] {
 }
 
 for (const late of [0, 1, 5]) {
-  test(`messages that came with the 101 are heard in order, before the close, ${late} turns later`, async () => {
+  test(`messages that came with the 101 are heard in order, before the close, ${late} turns later`, LOSES, async () => {
     await using server = await eager(text('one'), text('two'), text('three'), closing(4000))
     const socket = await dial(urlOf(server))
     await turns(late)
@@ -38,7 +41,7 @@ for (const late of [0, 1, 5]) {
   })
 }
 
-test('messages that came before and after a late listener keep their order', async () => {
+test('messages that came before and after a late listener keep their order', LOSES, async () => {
   await using server = await upgrading((socket, req) => {
     socket.write(switching(req, text('1'), text('2')))
     socket.once('data', () => socket.write(Buffer.concat([text('3'), text('4'), closing(1000)])))
@@ -51,7 +54,7 @@ test('messages that came before and after a late listener keep their order', asy
   assert.deepEqual(seen, ['1', '2', '3', '4', 'close 1000'])
 })
 
-test('a late caller who awaits each message gets each', async () => {
+test('a late caller who awaits each message gets each', LOSES, async () => {
   await using server = await eager(text('one'), text('two'), text('three'))
   const socket = await dial(urlOf(server))
   await turns(5)
@@ -65,7 +68,7 @@ test('a late caller who awaits each message gets each', async () => {
   socket.terminate()
 })
 
-test('an error right after the 101 reaches a listener that is attached right after the await', async () => {
+test('an error right after the 101 reaches a listener that is attached right after the await', LOSES, async () => {
   await using server = await eager(text('one'), malformed())
   const socket = await dial(urlOf(server))
   const seen = recorder(socket)
@@ -75,7 +78,7 @@ test('an error right after the 101 reaches a listener that is attached right aft
   socket.terminate()
 })
 
-test('a caller who never listens still answers pings and hears the close', async () => {
+test('a caller who never listens still answers pings and hears the close', LOSES, async () => {
   const ping = Buffer.from([0x89, 0])
   await using server = await upgrading((socket, req) => {
     socket.write(switching(req, text('one'), ping))
@@ -89,7 +92,7 @@ test('a caller who never listens still answers pings and hears the close', async
   assert.equal(code, 4001)
 })
 
-test('past 1024 messages nobody wants, they are dropped and the connection goes on', async () => {
+test('past 1024 messages nobody wants, they are dropped and the connection goes on', LOSES, async () => {
   const many = Array.from({ length: 2000 }, () => text('x'))
   await using server = await eager(...many, closing(4001))
   const socket = await dial(urlOf(server))
@@ -100,7 +103,7 @@ test('past 1024 messages nobody wants, they are dropped and the connection goes 
   assert.deepEqual(seen, [])
 })
 
-test('nothing is left on a socket that has its listener', async () => {
+test('nothing is left on a socket that has its listener', LOSES, async () => {
   await using server = await eager(text('one'))
   const socket = await dial(urlOf(server))
   const seen = recorder(socket)

@@ -66,6 +66,18 @@ describe('readHandshake', () => {
     const address = '127.0.0.1'
     assert.deepEqual(peer, { address, port: clientPort, localAddress: address, encrypted: false, certified: false })
   })
+  it('takes a socket for certified only with all that it takes', () => {
+    const whole = { encrypted: true, authorized: true, getPeerCertificate: () => ({ subject: {} }) }
+    const certified = (facts: object): boolean =>
+      readHandshake(new IncomingMessage(new Socket()), Object.assign(new PassThrough(), facts)).peer.certified
+    assert.equal(certified(whole), true)
+    assert.equal(certified({ ...whole, encrypted: false }), false)
+    assert.equal(certified({ ...whole, encrypted: 'yes' }), false)
+    assert.equal(certified({ ...whole, authorized: undefined }), false)
+    assert.equal(certified({ ...whole, getPeerCertificate: undefined }), false)
+    for (const none of [null, undefined, {}])
+      assert.equal(certified({ ...whole, getPeerCertificate: () => none }), false)
+  })
   it('takes a stream that is no socket', () => {
     const { peer } = readHandshake(new IncomingMessage(new Socket()), new PassThrough())
     const { address, port, localAddress, localPort, encrypted, certified } = peer
@@ -101,6 +113,20 @@ describe('certified', { skip: skipWithout(findOpenssl()) }, () => {
     }
     return found
   }
+  it('is false for a key that both sides share, with which Node calls a client authorized', async () => {
+    const psk = Buffer.alloc(32, 1)
+    const shared = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const
+    const server = createTlsServer({ ...shared, requestCert: true, rejectUnauthorized: false, pskCallback: () => psk })
+    await using listening = await listen(server)
+    const heard = nextUpgrade(server, ({ peer }, socket) => [peer.certified, (socket as TLSSocket).authorized])
+    const pskCallback = (): { psk: Buffer; identity: string } => ({ psk, identity: 'a' })
+    const checkServerIdentity = (): undefined => undefined
+    const client = connect({ ...shared, port: listening.port, host: '127.0.0.1', pskCallback, checkServerIdentity })
+    client.on('error', () => {})
+    client.write(`GET / HTTP/1.1\r\n${HEAD}\r\n`)
+    assert.deepEqual(await heard, [false, true])
+    client.destroy()
+  })
   const authority = makeCertificate('client')
   const stranger = makeCertificate('stranger')
   const own = makeCertificate()

@@ -121,6 +121,9 @@ describe('createPathMatch', () => {
     // Under the prefix for whoever compares the beginning; elsewhere for whoever resolves the dots.
     '/rooms/../other',
     '/rooms/..',
+    // Under another path for whoever drops the empty segment first.
+    '/ws//..',
+    '/ws/;/..',
     '/rooms/%2e%2e/other',
     '/rooms/..%2fother',
     '/rooms/..;x/other',
