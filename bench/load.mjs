@@ -100,22 +100,26 @@ class Client {
     this.frames.push(chunk)
     if (this.onMessage !== undefined) return this.onMessage()
     if (this.#done === undefined) return
-    if (this.frames.closed) return this.#ready.until === 'close' ? this.#finish() : this.#fail('Close frame')
+    if (this.frames.closed) return this.#ready.until === 'close' ? this.socket.write(CLOSE) : this.#fail('Close frame')
     if (this.#step >= this.#ready.steps.length || this.frames.messages < this.#target || !this.frames.whole) return
     this.#step++
     this.#startStep()
   }
 
   #onEnd() {
-    if (this.#ready.status !== 101 && this.#head.includes('\r\n\r\n')) this.#finish()
+    if (this.#ready.status !== 101 ? this.#head.includes('\r\n\r\n') : this.frames.closed) this.#finish()
   }
 }
 
+const PATIENCE = 30_000
+
 /** Calls `one(settled)` `count` times, `concurrency` at a time. */
 function together(count, concurrency, one) {
-  return new Promise((resolve, reject) => {
+  let timer
+  const all = new Promise((resolve, reject) => {
     let begun = 0
     let left = count
+    timer = setTimeout(() => reject(new Error(`${left} of ${count} have no end after ${PATIENCE} ms`)), PATIENCE)
     const start = () => {
       if (begun === count) return
       begun++
@@ -128,6 +132,7 @@ function together(count, concurrency, one) {
     if (count === 0) resolve()
     for (let n = 0; n < concurrency; n++) start()
   })
+  return all.finally(() => clearTimeout(timer))
 }
 
 /** `count` new connections that do their job and stay. Refused ones are closed when the server has closed its side. */
@@ -136,7 +141,7 @@ export async function open(ready, count, concurrency = 32) {
   await together(count, concurrency, (settled) => {
     new Client(ready, (error, client) => {
       if (error !== undefined) return settled(error)
-      if (ready.status === 101) clients.push(client)
+      if (ready.status === 101 && ready.until === undefined) clients.push(client)
       else client.socket.destroy()
       settled()
     })

@@ -1,17 +1,31 @@
-// One server under measurement, in its own process: `node serve.mjs NAME`. Answers `cpu` and `heap`.
-const { default: start } = await import(`./servers/${process.argv[2]}.mjs`)
-const server = await start()
-if (!server.listening) await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+// One server under measurement, in its own process: `node serve.mjs NAME`. `NAME#2` is the same server once more.
+// Answers `cpu`, `heap`, `sockets` and `listeners`.
+import { promisify } from 'node:util'
+import { listenersOfLast } from './echo.mjs'
 
-process.on('message', (question) => {
-  if (question === 'cpu') {
+const [name] = process.argv[2].split('#')
+const { default: start } = await import(`./servers/${name}.mjs`)
+const server = await start()
+if (!server.listening) await new Promise((resolve) => server.listen(0, '127.0.0.1', 4096, resolve))
+
+const ANSWERS = {
+  /** Microseconds of all threads, user and system. */
+  cpu() {
     const { user, system } = process.cpuUsage()
-    process.send({ answer: user + system })
-  }
-  if (question === 'heap') {
-    for (let n = 0; n < 4; n++) globalThis.gc()
-    process.send({ answer: process.memoryUsage().heapUsed })
-  }
-})
+    return user + system
+  },
+  async heap() {
+    for (let n = 0; n < 6; n++) {
+      globalThis.gc()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const { heapUsed, rss } = process.memoryUsage()
+    return { heapUsed, rss }
+  },
+  sockets: () => promisify(server.getConnections.bind(server))(),
+  listeners: listenersOfLast,
+}
+
+process.on('message', async (question) => process.send({ answer: await ANSWERS[question]() }))
 process.on('disconnect', () => process.exit())
 process.send({ answer: server.address().port })

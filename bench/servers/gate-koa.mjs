@@ -3,12 +3,18 @@ import Koa from 'koa'
 import { createGate } from '../../dist/index.js'
 import { websocket } from '../../dist/koa.js'
 import { isKey } from '../api-key.mjs'
+import { echo } from '../echo.mjs'
+import { identify } from '../identity.mjs'
 
 export default function start() {
   const app = new Koa()
-  const gate = createGate({ identify: () => ({ subject: 'demo' }) })
-  const live = websocket(gate, (socket) => socket.on('message', (data) => socket.send(data)))
-  app.use((ctx, next) => (isKey(ctx.get('x-api-key')) ? next() : ctx.throw(401)))
+  const gate = createGate({ identify })
+  const live = websocket(gate, echo)
+  app.use((ctx, next) => {
+    if (isKey(ctx.get('x-api-key'))) return next()
+    ctx.status = 401
+    ctx.body = { error: 'no key' }
+  })
   app.use((ctx, next) => (ctx.path === '/ws' ? live(ctx, next) : next()))
   const server = createServer(app.callback())
   gate.attach(server)

@@ -4,15 +4,13 @@ import { WebSocketServer } from 'ws'
 import { createGate } from '../../dist/index.js'
 import { apiKey } from '../../dist/schemes.js'
 import { KEY } from '../api-key.mjs'
+import { echo } from '../echo.mjs'
 
 export default function start() {
   const server = createServer((_req, res) => res.end('hello'))
-  const gate = createGate({ authenticate: apiKey({ keys: [{ key: KEY, subject: 'demo' }] }) })
-  const wss = new WebSocketServer({ server, clientTracking: false })
-  wss.on('connection', (ws) => {
-    ws.on('error', () => {})
-    ws.on('message', (data) => ws.send(data))
-  })
+  const keys = [{ key: KEY, subject: 'demo', expiresAt: new Date('2099-01-01') }]
+  const gate = createGate({ authenticate: apiKey({ keys }) })
+  new WebSocketServer({ server, clientTracking: false }).on('connection', echo)
   gate.attach(server)
   return server
 }

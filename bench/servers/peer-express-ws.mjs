@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import express from 'express'
 import expressWs from 'express-ws'
 import { isKey } from '../api-key.mjs'
+import { echo } from '../echo.mjs'
 
 export default function start() {
   const app = express()
@@ -9,8 +10,7 @@ export default function start() {
   expressWs(app, server)
   app.ws('/ws', (ws, req) => {
     if (!isKey(req.headers['x-api-key'])) return ws.close(4401)
-    ws.on('error', () => {})
-    ws.on('message', (data) => ws.send(data))
+    echo(ws)
   })
   return server
 }

@@ -7,7 +7,8 @@ import { isKey } from '../api-key.mjs'
 export default function start() {
   const server = createServer()
   const wss = new WebSocketServer({ server, path: '/ws' })
-  const schema = buildSchema('type Query { hello: String }')
-  useServer({ schema, onConnect: (context) => isKey(context.extra.request.headers['x-api-key']) }, wss)
+  const schema = buildSchema('type Query { echo(text: String!): String! }')
+  const roots = { query: { echo: ({ text }) => text } }
+  useServer({ schema, roots, onConnect: (context) => isKey(context.extra.request.headers['x-api-key']) }, wss)
   return server
 }

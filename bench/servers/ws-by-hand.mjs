@@ -3,6 +3,7 @@
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { isKey } from '../api-key.mjs'
+import { echo } from '../echo.mjs'
 
 const PATH = /^(?:\/[A-Za-z0-9_~-]+)+(?:\?[A-Za-z0-9_~.&=-]*)?$/
 const SINGLE = new Set(['host', 'origin', 'x-api-key', 'authorization', 'sec-websocket-key', 'sec-websocket-version'])
@@ -32,7 +33,8 @@ export default function start() {
   const counters = { accepted: 0, refused: 0 }
   let pending = 0
   let id = 0
-  wss.on('connection', (ws) => ws.on('message', (data) => ws.send(data)))
+  wss.on('connection', echo)
+  const identity = { issuer: 'apiKey', subject: 'demo', expiresAt: new Date('2099-01-01') }
   const server = createServer((_req, res) => res.end('hello'))
   server.on('upgrade', async (req, socket, head) => {
     const survive = () => {}
@@ -53,8 +55,7 @@ export default function start() {
       return
     }
     wss.handleUpgrade(req, socket, head, (ws) => {
-      ws.on('error', survive)
-      open.set(ws, { id: `c${id++}`, identity: { issuer: 'apiKey', subject: 'demo' }, openedAt: Date.now(), expiresAt: null })
+      open.set(ws, { id: `c${id++}`, identity, openedAt: Date.now(), expiresAt: identity.expiresAt.getTime() })
       ws.once('close', () => open.delete(ws))
       counters.accepted++
       wss.emit('connection', ws, req)

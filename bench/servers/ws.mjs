@@ -2,13 +2,11 @@
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { isKey } from '../api-key.mjs'
+import { echo } from '../echo.mjs'
 
 export default function start() {
   const wss = new WebSocketServer({ noServer: true, clientTracking: false })
-  wss.on('connection', (ws) => {
-    ws.on('error', () => {})
-    ws.on('message', (data) => ws.send(data))
-  })
+  wss.on('connection', echo)
   const server = createServer((_req, res) => res.end('hello'))
   server.on('upgrade', (req, socket, head) => {
     socket.on('error', () => {})

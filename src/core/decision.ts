@@ -34,7 +34,6 @@ export interface Refuse {
   readonly cause?: unknown
 }
 
-export type Decision = Accept | Refuse
 export type { Accept }
 
 export function accept(identity: Identity, headers: HeaderPairs = []): Accept {

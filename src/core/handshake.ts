@@ -45,13 +45,16 @@ export interface PeerSocket {
 /** Each address costs a system call, so it is asked for when a question needs it. */
 class SocketPeer implements Peer {
   readonly #socket: PeerSocket
+  #address: string | undefined
 
   constructor(socket: PeerSocket) {
     this.#socket = socket
   }
 
+  /** Remembered once read: a socket that is gone does not know it any more. */
   get address(): string {
-    return this.#socket.remoteAddress ?? ''
+    this.#address ??= this.#socket.remoteAddress ?? ''
+    return this.#address
   }
   get port(): number {
     return this.#socket.remotePort ?? 0

@@ -6,7 +6,7 @@ import { createPathMatch } from '../handshake/target.ts'
 import { holdUpgrades } from '../upgrade/intercept.ts'
 import { survive } from '../upgrade/own.ts'
 import { writeRefusal } from '../upgrade/refuse.ts'
-import { checkNames } from './options.ts'
+import { checkNames, MAX_HEADERS } from './options.ts'
 import { takeUpgrade } from './take.ts'
 import type { Attachment, GateState } from './state.ts'
 
@@ -24,6 +24,7 @@ export interface AttachOptions {
 export function attach(state: GateState, server: Server, options: AttachOptions): () => void {
   checkServer(server)
   checkNames('attach()', options, ['app', 'paths'])
+  checkHeaderCount(server)
   if (options.app !== undefined && typeof options.app !== 'function') throw wrongApp()
   const attachment: Attachment = {
     server,
@@ -56,6 +57,15 @@ function checkServer(server: Server): void {
   throw new Gate101Error(
     'GATE101_CONFIG',
     'attach(server): give the http.Server or https.Server, such as createServer(app), not the app.',
+  )
+}
+
+/** Node drops the headers above its own maximum silently: an Origin among them would seem absent. */
+function checkHeaderCount({ maxHeadersCount }: Server): void {
+  if (!maxHeadersCount || maxHeadersCount > MAX_HEADERS) return
+  throw new Gate101Error(
+    'GATE101_CONFIG',
+    `attach(server): server.maxHeadersCount is ${maxHeadersCount}, so Node hides headers from the gate. Leave it unset, or above ${MAX_HEADERS}.`,
   )
 }
 

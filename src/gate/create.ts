@@ -13,10 +13,16 @@ import { checkShape } from '../handshake/shape.ts'
 import { checkTarget } from '../handshake/target.ts'
 import { createProxyTrust, type ProxyTrust } from '../handshake/trust.ts'
 import { createAccepter } from '../upgrade/accept.ts'
-import { checkOptions, readCredentialHeaders, readLimits, readSchemes, type GateOptions } from './options.ts'
+import {
+  checkOptions,
+  MAX_HEADERS,
+  readCredentialHeaders,
+  readLimits,
+  readSchemes,
+  type GateOptions,
+} from './options.ts'
 import { keepState, type GateState } from './state.ts'
 
-const MAX_HEADERS = 64
 const MAX_CREDENTIAL_BYTES = 8192
 
 /** Makes what a gate owns. `gate` is the object that stands for it. */
@@ -66,6 +72,7 @@ export function createState<Context, Claims>(
     attachments: new Set(),
     byRequest: new WeakMap(),
     emit,
+    hears: (type) => events.listenerCount(type) > 0,
     warn: createWarn(emit),
     nextId: 1,
     routes: 0,

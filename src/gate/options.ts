@@ -64,6 +64,9 @@ const LIMITS: Limits = {
   message: 1024 * 1024,
 }
 
+/** Header lines that a handshake may have. */
+export const MAX_HEADERS = 64
+
 const KNOWN = ['identify', 'authenticate', 'credentialHeaders', 'origins', 'hosts', 'trustedProxies', 'limits']
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/

@@ -47,6 +47,7 @@ export interface GateState {
   readonly byRequest: WeakMap<IncomingMessage, LiveConnection>
   /** Makes the event only where somebody listens. */
   readonly emit: (type: GateEvent['type'], make: () => GateEvent) => void
+  readonly hears: (type: GateEvent['type']) => boolean
   readonly warn: (code: string, message: string) => void
   nextId: number
   /** How many routes were made: with none, an accepted handshake goes to the only other listener. */

@@ -33,6 +33,8 @@ export function takeUpgrade(
   const owned = ownSocket(socket, state.limits.deadline, state.clock)
   const startedAt = state.clock.now()
   const taken: Taken = { req, head, handshake: readHandshake(req, socket), owned, attachment, startedAt }
+  // Later the socket may be gone, and its address with it.
+  if (state.hears('aborted')) void taken.handshake.peer.address
   if (owesAnswer(req)) return cut(state, taken, refuse('pipelined'))
   const refusal = state.closing ? refuse('closing') : state.check(taken.handshake)
   if (refusal !== undefined) return refuseTaken(state, taken, refusal)

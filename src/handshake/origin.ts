@@ -43,7 +43,9 @@ const DEFAULT_PORTS: ReadonlyMap<string, string> = new Map([
 export function parseOrigin(text: string): Origin | undefined {
   const parts = text.length > 512 ? null : SERIALIZED.exec(text)
   if (parts === null) return undefined
-  const [scheme = '', host = '', written] = parts.slice(1).map((part: string | undefined) => part?.toLowerCase())
+  const [, writtenScheme = '', writtenHost = '', written] = parts
+  const scheme = writtenScheme.toLowerCase()
+  const host = writtenHost.toLowerCase()
   if (!isCanonicalHost(host)) return undefined
   if (written !== undefined && (Number(written) > 65535 || (written.length > 1 && written.startsWith('0'))))
     return undefined

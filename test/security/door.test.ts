@@ -359,7 +359,7 @@ describe('S1: nothing but the attached server is touched', () => {
     const heard: unknown[] = []
     const own = function (this: Server, event: string, ...args: unknown[]): boolean {
       heard.push(event)
-      return Server.prototype.emit.call(this, event, ...args)
+      return Reflect.apply(Server.prototype.emit, this, [event, ...args]) as boolean
     }
     server.emit = own
     const detach = createGate({ identify: () => null }).attach(server)

@@ -1,4 +1,3 @@
-import 'reflect-metadata'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import {
   Controller,
@@ -128,7 +127,9 @@ function addHooks(app: FastifyInstance): void {
 
 function controllerOf(gate: Gate<NestRequest>, setup: Setup, platform: 'express' | 'fastify'): new () => object {
   const guard = setup.door === 'schemes' ? authenticate(gate) : keyGuard
-  const Controlled = class {}
+  const Controlled = class {
+    readonly routes = ROUTES
+  }
   for (const [index, route] of ROUTES.entries()) {
     const action = endOf(gate, route.end)
     const name = `route${index}`
@@ -170,8 +171,11 @@ function nestApp(platform: 'express' | 'fastify'): Adapter {
     framework: `nest-${platform}`,
     async build(setup) {
       const gate = makeGate(setup, requestOf)
-      const App = class {}
-      Module({ controllers: [controllerOf(gate, setup, platform)] })(App)
+      const controllers = [controllerOf(gate, setup, platform)]
+      const App = class {
+        readonly controllers = controllers
+      }
+      Module({ controllers })(App)
       const adapter = platform === 'express' ? new ExpressAdapter() : new FastifyAdapter()
       const app = await NestFactory.create(App, adapter, { logger: false, abortOnError: false })
       const instance: unknown = app.getHttpAdapter().getInstance()

@@ -1,4 +1,3 @@
-import 'reflect-metadata'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import {
   Controller,
@@ -133,8 +132,11 @@ function logRequests(app: INestApplication, log: string[]): void {
 
 async function build(platform: 'express' | 'fastify'): ReturnType<Stack['build']> {
   const gate = createGate({ identify: (req: AppRequest) => ({ subject: userOf(req) ?? 'somebody' }) })
-  const App = class {}
-  Module({ controllers: [controllerOf(gate)] })(App)
+  const controllers = [controllerOf(gate)]
+  const App = class {
+    readonly controllers = controllers
+  }
+  Module({ controllers })(App)
   const adapter = platform === 'express' ? new ExpressAdapter() : new FastifyAdapter()
   const app = await NestFactory.create(App, adapter, { logger: false, abortOnError: false, bodyParser: false })
   const instance: unknown = app.getHttpAdapter().getInstance()

@@ -204,7 +204,9 @@ describe('runSchemes', () => {
   it('verifies nothing when the signal has aborted before', async () => {
     let calls = 0
     const counted = scheme(() => (calls++, { type: 'absent' }))
-    const refused = await refusal([counted], own, AbortSignal.abort())
+    const given = new Waiting()
+    given.abort()
+    const refused = await refusal([counted], own, given)
     assert.equal(refused.code, 'handshake_timeout')
     assert.equal(calls, 0)
   })

@@ -1,0 +1,44 @@
+// Servers as child processes, pinned away from the load where `taskset` is there.
+import { fork, spawnSync } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+const SERVE = fileURLToPath(new URL('serve.mjs', import.meta.url))
+
+export const PINNED = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0
+
+/** The load keeps to CPU 1; the servers have CPU 0. */
+export function pinLoad() {
+  if (PINNED) spawnSync('taskset', ['-acp', '1', String(process.pid)])
+}
+
+export async function startServer(name) {
+  const [execPath, before] = PINNED ? ['taskset', ['-c', '0', process.execPath]] : [process.execPath, []]
+  const child = fork(SERVE, [name], { execPath, execArgv: [...before, '--expose-gc'] })
+  let stopped = false
+  child.once('exit', (code) => {
+    if (stopped) return
+    console.error(`The server ${name} ended with ${code}.`)
+    process.exit(1)
+  })
+  const port = await answerOf(child)
+  return {
+    name,
+    port,
+    pid: child.pid,
+    ask(question) {
+      child.send(question)
+      return answerOf(child)
+    },
+    stop() {
+      stopped = true
+      child.kill('SIGKILL')
+    },
+  }
+}
+
+function answerOf(child) {
+  return new Promise((resolve) => {
+    child.once('message', ({ answer }) => resolve(answer))
+  })
+}
