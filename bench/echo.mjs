@@ -27,5 +27,7 @@ export function listenersOfLast() {
 
 /** Names of methods that were set on the object itself, over those of its class. */
 function ownFunctions(object) {
-  return Object.keys(object).filter((name) => typeof object[name] === 'function' && name in Object.getPrototypeOf(object))
+  return Object.keys(object).filter(
+    (name) => typeof object[name] === 'function' && name in Object.getPrototypeOf(object),
+  )
 }

@@ -7,7 +7,12 @@ import { CLOSE, frame, FrameCounter } from './frames.mjs'
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const NONCES = Array.from({ length: 64 }, () => {
   const key = randomBytes(16).toString('base64')
-  return { key, accept: createHash('sha1').update(key + GUID).digest('base64') }
+  return {
+    key,
+    accept: createHash('sha1')
+      .update(key + GUID)
+      .digest('base64'),
+  }
 })
 
 function requestText(port, { kind = 'handshake', path = '/ws', headers = {} }, key) {
@@ -16,15 +21,22 @@ function requestText(port, { kind = 'handshake', path = '/ws', headers = {} }, k
     lines.push('Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${key}`)
   }
   if (kind === 'get') lines.push('Connection: close')
-  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value === 'same-origin' ? `http://127.0.0.1:${port}` : value}`)
+  for (const [name, value] of Object.entries(headers))
+    lines.push(`${name}: ${value === 'same-origin' ? `http://127.0.0.1:${port}` : value}`)
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
 /** A job made ready for one server: bytes to send, and what has to come back. */
 export function prepare(port, job) {
   const status = job.status ?? 101
-  const requests = NONCES.map(({ key, accept }) => ({ bytes: Buffer.from(requestText(port, job, key), 'latin1'), accept }))
-  const steps = (job.steps ?? []).map(({ send, await: count }) => ({ bytes: send === undefined ? undefined : frame(send), count }))
+  const requests = NONCES.map(({ key, accept }) => ({
+    bytes: Buffer.from(requestText(port, job, key), 'latin1'),
+    accept,
+  }))
+  const steps = (job.steps ?? []).map(({ send, await: count }) => ({
+    bytes: send === undefined ? undefined : frame(send),
+    count,
+  }))
   return { port, status, requests, steps, until: job.until, next: 0 }
 }
 
@@ -153,7 +165,9 @@ export async function open(ready, count, concurrency = 32) {
 export async function openAndStay(ready, count) {
   const clients = []
   await together(count, 32, (settled) => {
-    new Client({ ...ready, until: ready.until ?? 'head' }, (error, client) => (clients.push(client), settled(error)), { allowHalfOpen: true })
+    new Client({ ...ready, until: ready.until ?? 'head' }, (error, client) => (clients.push(client), settled(error)), {
+      allowHalfOpen: true,
+    })
   })
   return clients
 }
@@ -221,7 +235,8 @@ export async function gets(ready, count) {
           const next = () => (begun++ < count ? socket.write(bytes) : resolve())
           socket.on('error', reject)
           socket.on('data', (chunk) => {
-            if (chunk.toString('latin1', 0, wanted.length) !== wanted) return reject(new Error(`expected ${ready.status}`))
+            if (chunk.toString('latin1', 0, wanted.length) !== wanted)
+              return reject(new Error(`expected ${ready.status}`))
             next()
           })
           next()

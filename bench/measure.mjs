@@ -37,7 +37,11 @@ async function block(server, job) {
   while (!(await reached(server, job))) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
-const reached = (server, job) => open(prepare(server.port, job), 1).then(() => true, () => false)
+const reached = (server, job) =>
+  open(prepare(server.port, job), 1).then(
+    () => true,
+    () => false,
+  )
 
 async function visitGets(server, job) {
   const ready = prepare(server.port, job)

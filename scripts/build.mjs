@@ -1,9 +1,10 @@
 // Compiles src/ to dist/, and examples/demo.ts to dist/demo/ (why: see setup.mjs).
 // `--if-needed` skips when dist/ is newer than everything it is made from.
 import { copyFileSync, existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { at, bin, changed, filesIn, must } from './lib.mjs'
 
-const demo = filesIn('examples', (name) => name.startsWith('demo.'))
+const demo = filesIn('examples').filter((file) => file === 'examples/demo.ts' || file.startsWith('examples/demo/'))
 const sources = filesIn('src', (name) => name.endsWith('.ts'))
 const configuration = ['package.json', 'tsconfig.json', 'tsconfig.demo.json', 'scripts/build.mjs']
 const stamp = at('.cache', 'built')
@@ -28,8 +29,9 @@ function build() {
   prune()
   if (demo.includes('examples/demo.ts')) must(bin('tsc'), ['-p', 'tsconfig.demo.json', '--noEmitOnError'])
   for (const file of demo.filter((name) => !name.endsWith('.ts'))) {
-    mkdirSync(at('dist', 'demo'), { recursive: true })
-    copyFileSync(at(file), at(file.replace(/^examples/, 'dist/demo')))
+    const copy = at(file.replace(/^examples/, 'dist/demo'))
+    mkdirSync(dirname(copy), { recursive: true })
+    copyFileSync(at(file), copy)
   }
   mkdirSync(at('.cache'), { recursive: true })
   writeFileSync(stamp, '')

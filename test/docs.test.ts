@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { REFUSALS } from '../src/core/refusals.ts'
 
-const page = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8')
+// The formatter pads the columns.
+const page = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8').replaceAll(/ {2,}/g, ' ')
 
 test('docs/errors.md has a row for every refusal, with its status, message and fix', () => {
   for (const [code, row] of Object.entries(REFUSALS)) {

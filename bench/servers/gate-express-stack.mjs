@@ -15,7 +15,13 @@ import { identify } from '../identity.mjs'
 export function startWith(limits) {
   const app = express()
   app.get('/never', () => {}) // never answers
-  app.use(helmet(), cors(), cookieParser(), session({ secret: 'bench', resave: false, saveUninitialized: false }), passport.session())
+  app.use(
+    helmet(),
+    cors(),
+    cookieParser(),
+    session({ secret: 'bench', resave: false, saveUninitialized: false }),
+    passport.session(),
+  )
   app.use((req, res, next) => (isKey(req.headers['x-api-key']) ? next() : res.status(401).json({ error: 'no key' })))
   const gate = createGate({ identify, limits })
   app.get('/ws', gate.websocket(echo))

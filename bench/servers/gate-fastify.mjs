@@ -8,7 +8,8 @@ import { identify } from '../identity.mjs'
 export default async function start() {
   const app = Fastify()
   const gate = createGate({ identify })
-  const preHandler = (request, reply, done) => (isKey(request.headers['x-api-key']) ? done() : reply.code(401).send({ error: 'no key' }))
+  const preHandler = (request, reply, done) =>
+    isKey(request.headers['x-api-key']) ? done() : reply.code(401).send({ error: 'no key' })
   app.get('/ws', { preHandler }, websocket(gate, echo))
   await app.ready()
   gate.attach(app.server)

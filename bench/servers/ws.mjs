@@ -10,7 +10,8 @@ export default function start() {
   const server = createServer((_req, res) => res.end('hello'))
   server.on('upgrade', (req, socket, head) => {
     socket.on('error', () => {})
-    if (!isKey(req.headers['x-api-key'])) return socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n', () => socket.destroy())
+    if (!isKey(req.headers['x-api-key']))
+      return socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n', () => socket.destroy())
     wss.handleUpgrade(req, socket, head, (ws) => wss.emit('connection', ws, req))
   })
   return server

@@ -282,11 +282,8 @@ test('@fastify/session: a login opens, with the rolling cookie on the 101; witho
   await app.ready()
   gate.attach(app.server)
   await using listening = await listen(app.server)
-  console.log('listening')
   const cookie = await login(listening.port)
-  console.log(cookie)
   const accepted = await askPort(listening.port, withCookie(cookie))
-  console.log(accepted)
   assert.deepEqual([accepted.status, accepted.values('set-cookie').length], [101, 1])
   assert.match(accepted.header('set-cookie') ?? '', /^sid=/)
   assert.equal((await askPort(listening.port, withCookie('theme=dark'))).status, 401)
@@ -302,7 +299,6 @@ test('@fastify/session: a login opens, with the rolling cookie on the 101; witho
   store.held.clear()
   store.failing.add('get')
   assert.equal((await askPort(listening.port, withCookie(cookie))).status, 500)
-  await app.close()
 })
 
 test('koa-session: a login opens, with the rolling cookie on the 101; without one it is refused', async () => {

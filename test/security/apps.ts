@@ -1,5 +1,5 @@
-import { createServer, type Server } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import express, { type RequestHandler } from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
@@ -42,8 +42,11 @@ export interface MadeApp {
   readonly gate: Gate<never>
 }
 
-type Before = () => Promise<void>
-type Options = Omit<GateOptions, 'identify' | 'authenticate'>
+/** Runs before the key is looked at, with Node's own objects whatever the framework. */
+export type Before = (req: IncomingMessage, res: ServerResponse) => Promise<void>
+type Options = Omit<GateOptions, 'identify' | 'authenticate'> & {
+  readonly identify?: () => { subject: string } | Promise<{ subject: string }>
+}
 type Echo = (socket: {
   on(event: 'message', listener: (data: Buffer) => void): unknown
   send(text: string): void
@@ -58,9 +61,9 @@ const identify = (): { subject: string } => ({ subject: 'ann' })
 export const APPS: Readonly<Record<string, (before: Before, options?: Options) => Promise<MadeApp>>> = {
   async Express(before, options = {}) {
     const app = express()
-    const gate = createGate({ ...options, identify })
+    const gate = createGate({ identify, ...options })
     app.use(async (req, res, next) => {
-      await before()
+      await before(req, res)
       if (req.headers['x-api-key'] === KEY) next()
       else res.status(401).json({ error: 'no key' })
     })
@@ -71,9 +74,9 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
   },
   async Koa(before, options = {}) {
     const app = new Koa()
-    const gate = createGate<Koa.Context>({ ...options, identify })
+    const gate = createGate<Koa.Context>({ identify, ...options })
     app.use(async (ctx, next) => {
-      await before()
+      await before(ctx.req, ctx.res)
       if (ctx.get('x-api-key') !== KEY) ctx.throw(401, 'no key')
       await next()
     })
@@ -85,9 +88,9 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
   },
   async Fastify(before, options = {}) {
     const app = fastify()
-    const gate = createGate<{ raw: import('node:http').IncomingMessage }>({ ...options, identify })
+    const gate = createGate<{ raw: IncomingMessage }>({ identify, ...options })
     app.addHook('onRequest', async (request, reply) => {
-      await before()
+      await before(request.raw, reply.raw)
       if (request.headers['x-api-key'] !== KEY) await reply.code(401).send({ error: 'no key' })
     })
     app.get('/ws', onFastify(gate, echo as never))
@@ -96,10 +99,10 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
     return { server: app.server, gate: gate as unknown as Gate<never> }
   },
   async Hono(before, options = {}) {
-    const app = new Hono()
-    const gate = createGate<{ env: unknown }>({ ...options, identify })
+    const app = new Hono<{ Bindings: HttpBindings }>()
+    const gate = createGate<{ env: unknown }>({ identify, ...options })
     app.use(async (c, next) => {
-      await before()
+      await before(c.env.incoming, c.env.outgoing)
       if (c.req.header('x-api-key') !== KEY) return c.json({ error: 'no key' }, 401)
       return next()
     })
