@@ -15,7 +15,7 @@ const signed = (value, digits) => `${value < 0 ? '-' : '+'}${Math.abs(value).toF
 const whole = (value) => Math.round(value).toLocaleString('en-GB')
 const FORMATS = {
   ratio: {
-    goal: (goal) => `<= ${goal.toFixed(2)}`,
+    goal: (goal) => (goal === 1 ? '1.00 within A/A' : `<= ${goal.toFixed(2)}`),
     value: ({ ratio }) => withSpread(ratio),
     self: (self) => withSpread(self),
   },

@@ -55,7 +55,7 @@ function openHandler(
   const ws = state.accepter.accept(req, owned.socket, head, { headers, protocols: taker.protocols })
   if (ws === undefined) {
     owned.socket.destroy()
-    return
+    return emitAborted(state, taken)
   }
   const connection = connect(state, taken, decision, ws, state.webSocketEnder)
   state.registry.add(ws, connection)
@@ -100,6 +100,7 @@ function openLibrary(
     switched(): void {
       answered = true
       cancel()
+      socket.off('close', onClose) // it would hold on to the request for as long as the connection lives
       if (socket.destroyed) return emitAborted(state, taken) // its 'close' has been: nothing would take it off again
       state.registry.add(socket, connection)
       emitAccepted(state, taken, connection)
@@ -123,11 +124,12 @@ function openLibrary(
   const cancel = state.clock.after(state.limits.deadline, () => {
     fail(refuse('handshake_timeout'))
   })
-  socket.once('close', () => {
+  const onClose = (): void => {
     cancel()
     unhook()
     if (!answered) emitAborted(state, taken)
-  })
+  }
+  socket.once('close', onClose)
   call(state, () => deliver(attachment.server, req, socket, head), fail)
 }
 
