@@ -181,7 +181,7 @@ const PEERS_GIVEN = [
     name: 'Socket.IO (2)',
     server: 'peer-socket-io',
     accepted: { ...socketIo, steps: [{ await: 1 }, { send: '40', await: 1 }] },
-    refused: { ...withWrongKey(socketIo), status: 403 },
+    refused: { ...withWrongKey(socketIo), status: 400 },
     message: `42["message","${'x'.repeat(32)}"]`,
   },
   {

@@ -12,6 +12,7 @@ import type { RouteListener } from './index.ts'
 import { Gate101Error } from './core/errors.ts'
 import { authenticator } from './gate/authenticate.ts'
 import { checkNames } from './gate/options.ts'
+import { endSoon } from './gate/plain.ts'
 import { askGuards, findGuards, type Guard, type GuardClass, type GuardContainer } from './nest/guards.ts'
 import { bindMessages, type MessageHandler, type Transform } from './nest/messages.ts'
 import { httpError } from './nest/http-error.ts'
@@ -48,7 +49,10 @@ export function websocket<Context, Claims>(
   handler: WebSocketHandler<Context, Claims>,
   options?: WebSocketOptions,
 ): NestEndpoint {
-  return onEither(gate.websocket(handler, options), fastifyWebsocket(gate as FastifyGate, handler as never, options))
+  return onEither(
+    gate.websocket(handler, options),
+    soon(fastifyWebsocket(gate as FastifyGate, handler as never, options)),
+  )
 }
 
 /**
@@ -60,7 +64,7 @@ export function accept<Context, Claims>(
   to?: Library,
   options?: AcceptOptions,
 ): NestEndpoint {
-  return onEither(gate.accept(to, options), fastifyAccept(gate as FastifyGate, to, options))
+  return onEither(gate.accept(to, options), soon(fastifyAccept(gate as FastifyGate, to, options)))
 }
 
 /**
@@ -92,6 +96,13 @@ type FastifyGate = Gate<FastifyRequestLike>
 function rawOf(given: object): object {
   const { raw } = given as { raw?: unknown }
   return typeof raw === 'object' && raw !== null ? raw : given
+}
+
+/** Returns before it answers: Nest would wait for the answer before its interceptors go on, and they may still refuse. */
+function soon(endpoint: FastifyHandler<FastifyRequestLike>): FastifyHandler<FastifyRequestLike> {
+  return (request, reply) => {
+    endSoon(reply.raw, () => endpoint(request, reply))
+  }
 }
 
 function onEither(onExpress: RouteListener, onFastify: FastifyHandler<FastifyRequestLike>): NestEndpoint {
@@ -186,13 +197,13 @@ export class GateWsAdapter<Context, Claims> {
   #routeTo(server: GatewayServer): NestRoute {
     const { guards = [], ...options } = this.#options
     const found = findGuards(this.#app, guards)
-    const endpoint = websocket(
-      this.#gate,
-      (socket, context, connection) => {
-        const client = Object.assign(socket, { identity: connection.identity, connection })
-        server.serve(client, rawOf(context as object) as IncomingMessage)
-      },
-      options,
+    const handler: WebSocketHandler<Context, Claims> = (socket, context, connection) => {
+      const client = Object.assign(socket, { identity: connection.identity, connection })
+      server.serve(client, rawOf(context as object) as IncomingMessage)
+    }
+    const endpoint = onEither(
+      this.#gate.websocket(handler, options),
+      fastifyWebsocket(this.#gate as FastifyGate, handler as never, options),
     )
     return async (req: object, res: object, next) => {
       try {

@@ -42,7 +42,9 @@ test('the package holds what it needs, and nothing else', () => {
   const files = readdirSync(installed).filter((name) => name !== 'node_modules')
   assert.deepEqual(files.toSorted(), ['LICENSE', 'README.md', 'dist', 'package.json', 'src'])
   const dist = readdirSync(join(installed, 'dist'), { recursive: true, encoding: 'utf8' })
-  const strange = dist.filter((path) => /\.[a-z]+$/.test(path) && !/\.(js|d\.ts|js\.map|d\.ts\.map|html|css)$/.test(path))
+  const strange = dist.filter(
+    (path) => /\.[a-z]+$/.test(path) && !/\.(js|d\.ts|js\.map|d\.ts\.map|html|css)$/.test(path),
+  )
   assert.deepEqual(strange, [])
 })
 

@@ -8,6 +8,9 @@ import { echo } from '../echo.mjs'
 const PATH = /^(?:\/[A-Za-z0-9_~-]+)+(?:\?[A-Za-z0-9_~.&=-]*)?$/
 const SINGLE = new Set(['host', 'origin', 'x-api-key', 'authorization', 'sec-websocket-key', 'sec-websocket-version'])
 
+// Not a closure: one that shares a scope with `req` would keep it for as long as the connection lives.
+const survive = () => {}
+
 function refusal(req) {
   const { headers, rawHeaders } = req
   if (rawHeaders.length > 128) return 431
@@ -35,9 +38,11 @@ export default function start() {
   let id = 0
   wss.on('connection', echo)
   const identity = { issuer: 'apiKey', subject: 'demo', expiresAt: new Date('2099-01-01') }
+  function forget() {
+    open.delete(this)
+  }
   const server = createServer((_req, res) => res.end('hello'))
   server.on('upgrade', async (req, socket, head) => {
-    const survive = () => {}
     const deadline = setTimeout(() => socket.destroy(), 10_000)
     socket.on('error', survive)
     if (pending >= 2048) return socket.destroy()
@@ -56,7 +61,7 @@ export default function start() {
     }
     wss.handleUpgrade(req, socket, head, (ws) => {
       open.set(ws, { id: `c${id++}`, identity, openedAt: Date.now(), expiresAt: identity.expiresAt.getTime() })
-      ws.once('close', () => open.delete(ws))
+      ws.once('close', forget)
       counters.accepted++
       wss.emit('connection', ws, req)
     })

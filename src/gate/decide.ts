@@ -116,13 +116,16 @@ function carriesCredential(state: GateState, handshake: Handshake): boolean {
   return presented.cookie || presented.certificate || presented.explicit.length > 0
 }
 
+// RFC 9110 section 15.5.2: a 401 names a scheme; which one the app's login uses, only the app knows.
+const CHALLENGE: HeaderPairs = [['WWW-Authenticate', 'App realm="gate101"']]
+
 async function identified(state: GateState, context: unknown): Promise<Identity | Refuse> {
   try {
     const input = await state.identify?.(context)
     if (input === null || input === undefined) return refuse('no_identity')
     const identity = toIdentity(input, 'app')
     const { expiresAt } = identity
-    if (expiresAt && expiresAt.getTime() <= state.clock.now()) return refuse('expired_credential')
+    if (expiresAt && expiresAt.getTime() <= state.clock.now()) return refuse('expired_credential', CHALLENGE)
     return identity
   } catch (error) {
     return refuse('app_error', [], error)

@@ -19,7 +19,7 @@ export function plainAnswer(res: ServerResponse): { status: number; headers: Hea
  * Ends a response once the middleware around the route has returned: what it throws or answers after `next()` still
  * counts. Two turns, because Connect and Express hand an error to their last handler a turn later.
  */
-function endSoon(res: ServerResponse, end: () => void): void {
+export function endSoon(res: ServerResponse, end: () => void): void {
   setImmediate(setImmediate, () => {
     if (!res.headersSent && !res.writableEnded && !res.destroyed) end()
   })

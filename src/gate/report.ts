@@ -5,9 +5,9 @@ import type { Taken } from './take.ts'
 
 type Asked = Pick<Taken, 'handshake' | 'startedAt'>
 
-/** Without what may hold a credential: query, fragment, path parameters, the user in an absolute target. */
+/** Without what may hold a credential: query, fragment, path parameters, the user in front of a host. */
 function shownPath(target: string): string {
-  return target.startsWith('/') ? (/^[^?#;]{0,1024}/.exec(target)?.[0] ?? '') : ''
+  return /^\/(?!\/)[^?#;]{0,1023}/.exec(target)?.[0] ?? ''
 }
 
 /** What every event about a handshake says. */

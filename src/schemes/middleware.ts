@@ -42,7 +42,7 @@ export function createAuthenticate(schemes: readonly Scheme[], options: Authenti
       if ('body' in outcome) writeRefusal(res, outcome)
       else letIn(req, outcome, next)
     }
-    void authenticateRequest(schemes, req, res, { ...options, deadline, clock }).then(settle)
+    return authenticateRequest(schemes, req, res, { ...options, deadline, clock }).then(settle)
   }
 }
 

@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import express, { type RequestHandler } from 'express'
 import session, { MemoryStore } from 'express-session'
 import type { Gate } from '../../src/index.ts'
-import { frame } from '../support/frames.ts'
+import { closeFrame, frame, OPCODE } from '../support/frames.ts'
 import { connectRaw, handshakeText } from '../support/raw.ts'
 import { trapFaults } from '../support/trap.ts'
 import { KEY, PLAIN, SECRET, serve } from './served.ts'
@@ -20,7 +20,7 @@ const page = readFileSync(new URL('../../docs/differences.md', import.meta.url),
 test('every row of docs/differences.md names a test that is there', () => {
   const named = [...page.matchAll(/\| `([a-z-]+\/[a-z-]+)`: (.+?) +\|$/gm)]
   assert.ok(named.length > 10, 'the table was not read')
-  const rows = page.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| What'))
+  const rows = page.split('\n').filter((line) => line.startsWith('| ') && !/^\| What +\|/.test(line))
   assert.equal(named.length, rows.filter((line) => !/^\| -+ \|/.test(line)).length)
   for (const [, file = '', name = ''] of named) {
     const source = readFileSync(new URL(`../${file}.test.ts`, import.meta.url), 'utf8')
@@ -34,7 +34,7 @@ const appOf =
   (gate: Gate): express.Express => {
     const app = express()
     app.set('env', 'test')
-    app.use(...middlewares)
+    for (const middleware of middlewares) app.use(middleware)
     app.get('/ws', gate.websocket((socket) => socket.send('open')) as RequestHandler)
     app.get('/page', (_req, res) => void res.send('a page'))
     return app
@@ -57,10 +57,13 @@ test('what is about a body is not on the 101, and neither are fields of the conn
   )
   const accepted = await served.ask()
   assert.equal(accepted.status, 101)
-  assert.deepEqual(
-    accepted.headers.map(([name]) => name.toLowerCase()).toSorted(),
-    ['connection', 'sec-websocket-accept', 'upgrade', 'x-kept', 'x-powered-by'],
-  )
+  assert.deepEqual(accepted.headers.map(([name]) => name.toLowerCase()).toSorted(), [
+    'connection',
+    'sec-websocket-accept',
+    'upgrade',
+    'x-kept',
+    'x-powered-by',
+  ])
 })
 
 test('a refusal closes the connection and is not stored, whatever the app says of it', async () => {
@@ -98,12 +101,13 @@ test('interim answers are left out', async () => {
 test('a status that is set after the answer has gone out refuses', async () => {
   await using served = await serve(
     appOf((_req, res, next) => {
-      const end = res.end.bind(res) as () => ServerResponse
-      res.end = () => {
+      const end = res.end.bind(res)
+      const endLate = (): unknown => {
         res.flushHeaders()
         res.statusCode = 403
         return end()
       }
+      res.end = endLate as typeof res.end
       next()
     }),
   )
@@ -133,10 +137,13 @@ test('the response is over before the handler runs; a message finds it finished'
       response = res
       next()
     })
-    app.get('/ws', gate.websocket((socket) => {
-      states.push(response?.writableFinished, response?.statusCode)
-      socket.send('open')
-    }) as RequestHandler)
+    app.get(
+      '/ws',
+      gate.websocket((socket) => {
+        states.push(response?.writableFinished, response?.statusCode)
+        socket.send('open')
+      }) as RequestHandler,
+    )
     return app
   })
   await using connection = await connectRaw(served)
@@ -163,12 +170,15 @@ test('what the handler puts on the session is saved by req.session.save() alone'
       ;(req as unknown as WithSession).session.begun = true
       next()
     })
-    app.get('/ws', gate.websocket((socket, req) => {
-      const { session: mine } = req as WithSession
-      mine.note = 'by the handler'
-      socket.on('message', () => mine.save(() => events.emit('saved')))
-      socket.send('open')
-    }) as RequestHandler)
+    app.get(
+      '/ws',
+      gate.websocket((socket, req) => {
+        const { session: mine } = req as WithSession
+        mine.note = 'by the handler'
+        socket.on('message', () => mine.save(() => events.emit('saved')))
+        socket.send('open')
+      }) as RequestHandler,
+    )
     return app
   })
   await using connection = await connectRaw(served)
@@ -186,14 +196,20 @@ test('a listener on the socket runs in no async context of a request, unless it 
   await using served = await serve((gate) => {
     const app = express()
     app.use((_req, _res, next) => storage.run('request', next))
-    app.get('/ws', gate.websocket((socket) => {
-      socket.on('message', () => socket.send(`plain ${storage.getStore()}`))
-      socket.on('message', AsyncLocalStorage.bind(() => socket.send(`bound ${storage.getStore()}`)))
-    }) as RequestHandler)
+    app.get(
+      '/ws',
+      gate.websocket((socket) => {
+        socket.on('message', () => socket.send(`plain ${storage.getStore()}`))
+        socket.on(
+          'message',
+          AsyncLocalStorage.bind(() => socket.send(`bound ${storage.getStore()}`)),
+        )
+      }) as RequestHandler,
+    )
     return app
   })
   await using connection = await connectRaw(served)
-  connection.send(Buffer.concat([Buffer.from(handshakeText({ headers: { 'X-Api-Key': KEY } }))]))
+  connection.send(handshakeText({ headers: { 'X-Api-Key': KEY } }))
   await connection.response()
   connection.send(frame('x'))
   assert.deepEqual(
@@ -208,11 +224,17 @@ test('server.close() waits for open WebSockets; gate.close() ends them', async (
   await using connection = await connectRaw(served)
   connection.send(handshakeText({ headers: { 'X-Api-Key': KEY } }))
   await connection.frames(1)
-  const closed = served.listening.stop()
-  assert.equal(connection.ending(), 'open')
-  const ended = gate.close()
-  const [, close] = await connection.frames(2)
+  let closed = false
+  served.server.close(() => {
+    closed = true
+  })
+  connection.send(frame('', { opcode: OPCODE.ping }))
+  await connection.frames(2)
+  assert.equal(closed, false)
+  const done = Promise.all([once(served.server, 'close'), gate.close()])
+  const close = (await connection.frames(3))[2]
   assert.equal(close?.closeCode, 1012)
-  connection.socket.end()
-  await Promise.all([closed, ended])
+  connection.send(closeFrame(1012))
+  await done
+  assert.equal(closed, true)
 })

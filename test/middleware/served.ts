@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createGate, type Gate, type GateOptions, type RefusedEvent } from '../../src/index.ts'
 import { handshake, rawRequest, type HandshakeText, type RawResponse } from '../support/raw.ts'
 import { listen, type Listening } from '../support/servers.ts'
@@ -19,6 +19,7 @@ export const PLAIN: Headers = {
 
 export interface Served extends AsyncDisposable {
   readonly port: number
+  readonly server: Server
   readonly gate: Gate
   readonly refused: readonly RefusedEvent[]
   readonly listening: Listening
@@ -39,6 +40,7 @@ export async function serve(
   const listening = await listen(server)
   return {
     port: listening.port,
+    server,
     gate,
     refused,
     listening,

@@ -78,18 +78,24 @@ function endOf(gate: Gate<NestRequest>, end: End): Action {
 }
 
 /** What an interceptor does once the method has returned. */
-const AFTER: Partial<Record<Outer, (res: ServerResponse) => void>> = {
+type Response = ServerResponse | FastifyReply
+
+const AFTER: Partial<Record<Outer, (res: Response) => unknown>> = {
   'throws-after': () => {
     throw failure()
   },
-  'forbids-after': (res) => writeAnswer(res, LATE_REFUSAL.status, [], LATE_REFUSAL.body),
-  'replaces-after': (res) => writeAnswer(res, REPLACEMENT.status, [], REPLACEMENT.body),
+  'forbids-after': (res) => answerInstead(res, LATE_REFUSAL),
+  'replaces-after': (res) => answerInstead(res, REPLACEMENT),
 }
 
-function interceptor(after: (res: ServerResponse) => void): NestInterceptor {
+function answerInstead(res: Response, { status, body }: { status: number; body: string }): unknown {
+  return 'raw' in res ? res.code(status).send(body) : writeAnswer(res, status, [], body)
+}
+
+function interceptor(after: (res: Response) => unknown): NestInterceptor {
   return {
     intercept: (context: ExecutionContext, next: CallHandler) =>
-      next.handle().pipe(tap(() => after(context.switchToHttp().getResponse()))),
+      next.handle().pipe(tap(() => void after(context.switchToHttp().getResponse<Response>()))),
   }
 }
 
@@ -111,21 +117,7 @@ const BEFORE_NEST: Partial<Record<Outer, NodeMiddleware>> = {
   },
 }
 
-/** On Fastify a method has sent its answer before an interceptor hears of it: what comes after is a hook. */
-function addHooks(app: FastifyInstance): void {
-  const outers = new Map(ROUTES.map((route) => [route.path, route.outer]))
-  app.addHook('onSend', async (request, reply, payload) => {
-    const outer = outers.get(request.url.split('?')[0] ?? '')
-    if (outer === 'throws-after') throw failure()
-    if (outer === 'sets-after') reply.header('X-After', 'yes')
-    const instead = outer === 'forbids-after' ? LATE_REFUSAL : outer === 'replaces-after' ? REPLACEMENT : undefined
-    if (instead === undefined) return payload
-    reply.code(instead.status)
-    return instead.body
-  })
-}
-
-function controllerOf(gate: Gate<NestRequest>, setup: Setup, platform: 'express' | 'fastify'): new () => object {
+function controllerOf(gate: Gate<NestRequest>, setup: Setup): new () => object {
   const guard = setup.door === 'schemes' ? authenticate(gate) : keyGuard
   const Controlled = class {
     readonly routes = ROUTES
@@ -140,15 +132,15 @@ function controllerOf(gate: Gate<NestRequest>, setup: Setup, platform: 'express'
       configurable: true,
       writable: true,
     })
-    method(Controlled, name, Get(route.path), ...aroundOf(route, guard, platform))
+    method(Controlled, name, Get(route.path), ...aroundOf(route, guard))
     parameters(Controlled, name, Req(), Res())
   }
   Controller()(Controlled)
   return Controlled
 }
 
-function aroundOf(route: RouteSpec, guard: CanActivate, platform: 'express' | 'fastify'): MethodDecorator[] {
-  const after = route.outer === undefined || platform === 'fastify' ? undefined : AFTER[route.outer]
+function aroundOf(route: RouteSpec, guard: CanActivate): MethodDecorator[] {
+  const after = route.outer === undefined ? undefined : AFTER[route.outer]
   return [
     ...(route.guarded === false ? [] : [UseGuards(guard)]),
     ...(after === undefined ? [] : [UseInterceptors(interceptor(after))]),
@@ -171,7 +163,7 @@ function nestApp(platform: 'express' | 'fastify'): Adapter {
     framework: `nest-${platform}`,
     async build(setup) {
       const gate = makeGate(setup, requestOf)
-      const controllers = [controllerOf(gate, setup, platform)]
+      const controllers = [controllerOf(gate, setup)]
       const App = class {
         readonly controllers = controllers
       }
@@ -179,7 +171,6 @@ function nestApp(platform: 'express' | 'fastify'): Adapter {
       const adapter = platform === 'express' ? new ExpressAdapter() : new FastifyAdapter()
       const app = await NestFactory.create(App, adapter, { logger: false, abortOnError: false })
       const instance: unknown = app.getHttpAdapter().getInstance()
-      if (platform === 'fastify') addHooks(instance as FastifyInstance)
       addMiddlewares(app, setup)
       await app.init()
       if (platform === 'fastify') await (instance as FastifyInstance).ready()
