@@ -25,9 +25,8 @@ export function listenersOfLast() {
   }
 }
 
-/** Names of methods that were set on the object itself, over those of its class. */
+/** Names of methods that were replaced on the object itself; one that was put back as it was does not count. */
 function ownFunctions(object) {
-  return Object.keys(object).filter(
-    (name) => typeof object[name] === 'function' && name in Object.getPrototypeOf(object),
-  )
+  const inherited = Object.getPrototypeOf(object)
+  return Object.keys(object).filter((name) => typeof inherited[name] === 'function' && object[name] !== inherited[name])
 }

@@ -31,8 +31,9 @@ export function createWebSocketEnder(clock: Clock): Ender<WebSocket> {
 
 /** For a socket whose library is unknown: there is no frame that could be written safely between its own. */
 export const rawSocketEnder: Ender<Duplex> = {
-  end(socket): void {
-    socket.destroy()
+  end(socket, _code, reason): void {
+    // With an error: a proxy lets go of the other side on 'end' or 'error', and a plain destroy() is neither.
+    socket.destroy(new Error(`The connection was ended: ${reason}`))
   },
 }
 

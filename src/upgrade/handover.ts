@@ -121,8 +121,17 @@ function toUpgrader(to: UpgraderLike): Deliver {
     } finally {
       if (Object.getOwnPropertyDescriptor(req, 'url')?.get !== undefined) plain(req, url)
     }
-    return looked ? returned : toSoleListener(server, req, socket, head)
+    if (looked) return returned
+    if (server !== undefined && otherListeners(server).length > 1) throw proxyError()
+    return toSoleListener(server, req, socket, head)
   }
+}
+
+function proxyError(): Gate101Error {
+  return new Gate101Error(
+    'GATE101_LISTENERS',
+    'accept(proxy): the proxy has put itself on the upgrade event, and so have others: which one it is cannot be told. Make the proxy without `ws: true`; accept(proxy) hands it its handshakes all the same.',
+  )
 }
 
 function plain(req: IncomingMessage, url: string | undefined): void {
