@@ -20,7 +20,11 @@ export interface AuthenticateOptions {
 }
 
 /** A middleware as Connect, Express and plain `node:http` call it. */
-export type Authenticate = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
+export type Authenticate = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  next: (error?: unknown) => void,
+) => void | Promise<void>
 
 /**
  * The schemes as HTTP middleware: the same verdict as on a handshake. Lets the request in with `req.identity` set, or
