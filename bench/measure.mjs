@@ -2,8 +2,12 @@
 import { startServer } from './child.mjs'
 import { close, drop, exchange, gets, open, prepare } from './load.mjs'
 
+/** Once for each job, until V8 has settled on its code. */
+const SETTLE = 4000
+/** Before each visit: a server that has been idle is slow at first. */
 const WARM_UP = 500
 const HANDSHAKES = 1500
+const MESSAGES = 12_000
 const MESSAGE_CONNECTIONS = 32
 
 /** A part of a row: one job on one server. */
@@ -11,22 +15,30 @@ export const keyOf = ({ server, job }) => `${server} ${JSON.stringify(job)}`
 /** The same job on a second process of the same server: what differs between the two is noise. */
 export const twinOf = (part) => ({ ...part, server: `${part.server}#2` })
 
-/** @returns `{ cost }` in microseconds of CPU for each unit, and for messages `perSecond`. */
+/** @returns `cost`, microseconds of CPU for each unit; with handshakes `closing`, with messages `perSecond` */
 async function visit(server, job) {
   if (job.message !== undefined) return visitMessages(server, job)
   if (job.kind === 'kept') return visitGets(server, job)
   return visitHandshakes(server, job)
 }
 
+async function settle(server, job) {
+  if (job.blocker !== undefined) await block(server, job)
+  if (job.message !== undefined) return visitMessages(server, job)
+  const ready = prepare(server.port, job)
+  if (job.kind === 'kept') return gets(ready, SETTLE)
+  for (let left = SETTLE; left > 0; left -= HANDSHAKES) await close(await open(ready, Math.min(left, HANDSHAKES)))
+}
+
 async function visitHandshakes(server, job) {
   const ready = prepare(server.port, job)
-  if (job.blocker !== undefined) await block(server, job)
   await close(await open(ready, WARM_UP))
   const before = await server.ask('cpu')
   const clients = await open(ready, HANDSHAKES)
   const opened = await server.ask('cpu')
   await close(clients)
-  return { cost: (opened - before) / HANDSHAKES, closing: ((await server.ask('cpu')) - opened) / HANDSHAKES }
+  const closed = await server.ask('cpu')
+  return { cost: (opened - before) / HANDSHAKES, closing: (closed - opened) / HANDSHAKES }
 }
 
 /** One handshake that stays undecided for as long as the server lives, so that the cap is reached. */
@@ -53,7 +65,7 @@ async function visitGets(server, job) {
 
 async function visitMessages(server, job) {
   const clients = await open(prepare(server.port, job), MESSAGE_CONNECTIONS)
-  const count = job.count ?? 12_000
+  const count = job.count ?? MESSAGES
   await exchange(clients, job, count / 4)
   const before = await server.ask('cpu')
   const began = performance.now()
@@ -74,24 +86,23 @@ function shuffled(list) {
 }
 
 /**
- * Visits every part once in each round; one round more than asked for goes first and only warms up.
+ * Visits every part once in each round, in a new order.
  *
  * @returns the samples of each part, by `keyOf`
  */
 export async function measure(parts, rounds, progress) {
-  const visits = new Map(parts.map((part) => [keyOf(part), { part, samples: [] }]))
+  const samples = new Map(parts.map((part) => [keyOf(part), []]))
   const servers = new Map()
-  for (const { server } of parts) {
+  for (const { server, job } of parts) {
     if (!servers.has(server)) servers.set(server, await startServer(server))
+    await settle(servers.get(server), job)
   }
-  for (let round = 0; round <= rounds; round++) {
+  progress('warmed up')
+  for (let round = 1; round <= rounds; round++) {
     const began = performance.now()
-    for (const { part, samples } of shuffled(visits.values())) {
-      const sample = await visit(servers.get(part.server), part.job)
-      if (round > 0) samples.push(sample)
-    }
+    for (const part of shuffled(parts)) samples.get(keyOf(part)).push(await visit(servers.get(part.server), part.job))
     progress(`round ${round} of ${rounds}, ${((performance.now() - began) / 1000).toFixed(0)} s`)
   }
   for (const server of servers.values()) server.stop()
-  return new Map([...visits].map(([key, { samples }]) => [key, samples]))
+  return samples
 }

@@ -1,7 +1,7 @@
 // `npm run bench [-- --rows handshake,refused] [--rounds 9] [--json FILE] [--markdown] [--readme]`
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { availableParallelism, cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -32,6 +32,9 @@ const { collect } = await import('./collect.mjs')
 const { asMarkdown, asText } = await import('./table.mjs')
 
 pinLoad()
+const [load] = loadavg()
+if (load > 0.3 * availableParallelism())
+  console.error(`This machine is busy (load ${load.toFixed(1)}); what comes out will be noisy.`)
 const began = performance.now()
 const results = await collect(chosen, rounds, (text) => process.stderr.write(`${text}\n`))
 const minutes = ((performance.now() - began) / 60_000).toFixed(1)
@@ -41,7 +44,7 @@ const footer = [
 const markdown = asMarkdown(results, footer)
 console.log(options.markdown ? markdown : asText(results, footer))
 if (options.json !== undefined)
-  writeFileSync(options.json, `${JSON.stringify({ node: process.version, rounds, ...results }, null, 2)}\n`)
+  writeFileSync(options.json, `${JSON.stringify({ node: process.version, rounds, load, ...results }, null, 2)}\n`)
 if (options.readme) writeReadme(markdown)
 
 function writeReadme(text) {

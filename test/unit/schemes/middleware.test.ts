@@ -125,7 +125,7 @@ describe('createAuthenticate', () => {
       },
     })
     const server = await listen((req, res) => {
-      createAuthenticate([scheme], { clock: heldClock() })(req, res, () => assert.fail('let in'))
+      void createAuthenticate([scheme], { clock: heldClock() })(req, res, () => assert.fail('let in'))
     })
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer abc\r\n\r\n')
