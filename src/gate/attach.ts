@@ -30,6 +30,7 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
     server,
     app: options.app ?? requestListeners(server),
     matches: createPathMatch(options.paths),
+    partial: options.paths !== undefined,
   }
   const release = holdUpgrades(
     server,

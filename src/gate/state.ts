@@ -22,6 +22,8 @@ export interface Attachment {
   /** The app as `attach` was given it, or all the server's `request` listeners. */
   readonly app: Listener
   readonly matches: (target: string) => boolean
+  /** Only some paths are held: the others reach the server's other listeners unguarded. */
+  readonly partial: boolean
 }
 
 /** What a gate owns. Only the rooms of the assembly see it; the `Gate` object has no fields. */

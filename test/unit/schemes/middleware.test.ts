@@ -63,7 +63,7 @@ function plain(): RequestListener {
   return (req, res) => {
     res.setHeader('X-Before', '1')
     res.setHeader('Content-Type', 'text/html')
-    authenticate(req, res, () => res.end(show(req)))
+    void authenticate(req, res, () => res.end(show(req)))
   }
 }
 
