@@ -26,10 +26,11 @@ export async function idleConnection({ server: name, job }) {
   return { heap: (after.heapUsed - before.heapUsed) / count, rss: (after.rss - before.rss) / count }
 }
 
-/** Sockets that the server still has one second after it refused clients that keep their side open. */
-export async function heldAfterRefusal(name, job) {
+/** Sockets that the server still has one second after it refused clients, in each way, that keep their side open. */
+export async function heldAfterRefusal(name, jobs) {
   const server = await startServer(name)
-  const clients = await openAndStay(prepare(server.port, job), REFUSED)
+  const clients = []
+  for (const job of jobs) clients.push(...(await openAndStay(prepare(server.port, job), REFUSED)))
   await new Promise((resolve) => setTimeout(resolve, 1000))
   const held = await server.ask('sockets')
   server.stop()

@@ -1,15 +1,11 @@
-// `npm run bench [-- --rows handshake,refused] [--rounds 9] [--json FILE] [--markdown] [--readme]`
+// `npm run bench [-- --rows handshake,refused] [--rounds 9] [--json FILE] [--markdown] [--readme] [--as-built]`
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url))
-const quiet = { stdio: ['ignore', 'ignore', 'inherit'] }
-if (!existsSync(at('node_modules'))) execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: at('.'), ...quiet })
-if (!existsSync(at('../dist/index.js'))) execFileSync('npm', ['run', 'build'], { cwd: at('..'), ...quiet })
-
 const GROUPS = ['handshake', 'refused', 'messages', 'held', 'syscalls', 'memory', 'peers']
 const { values: options } = parseArgs({
   options: {
@@ -18,6 +14,7 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
     markdown: { type: 'boolean', default: false },
     readme: { type: 'boolean', default: false },
+    'as-built': { type: 'boolean', default: false },
   },
 })
 const chosen = options.rows.split(',')
@@ -25,6 +22,7 @@ const rounds = Number(options.rounds)
 const unknown = chosen.filter((name) => !GROUPS.includes(name))
 if (unknown.length > 0) fail(`--rows: there is no ${unknown.join(', ')}; there are ${GROUPS.join(', ')}`)
 if (!Number.isInteger(rounds) || rounds < 1) fail('--rounds: a whole number, 1 or more')
+setUp()
 checkSameWs()
 
 const { PINNED, pinLoad } = await import('./child.mjs')
@@ -55,6 +53,15 @@ function writeReadme(text) {
     () => `<!-- bench -->\n\n${text}\n\n<!-- /bench -->`,
   )
   writeFileSync(path, after)
+}
+
+/** Packages here and above, and a build of the sources as they are. */
+function setUp() {
+  const changed = (path) => statSync(at(path), { throwIfNoEntry: false })?.mtimeMs ?? 0
+  const run = (command, args) => execFileSync(command, args, { cwd: at('.'), stdio: ['ignore', 2, 2] })
+  if (!options['as-built']) run(process.execPath, [at('../scripts/setup.mjs')])
+  if (changed('node_modules/.package-lock.json') < changed('package-lock.json'))
+    run('npm', ['ci', '--no-audit', '--no-fund'])
 }
 
 /** gate101 loads the `ws` of its own folder, the controls that of this one. */

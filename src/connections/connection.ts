@@ -28,8 +28,8 @@ export interface Connection<Claims = unknown> {
 
 /** What the registry does with a connection, beyond what the app may do. */
 export class LiveConnection implements Connection {
-  readonly id: string
   readonly identity: Identity
+  readonly #number: number
   /** What the handler threw, where that ended the connection. */
   cause: unknown
   readonly #openedAt: number
@@ -39,8 +39,8 @@ export class LiveConnection implements Connection {
   #controller: AbortController | undefined
   #ended: string | undefined
 
-  private constructor(id: string, identity: Identity, carrier: unknown, ender: Ender<never>, clock: Clock) {
-    this.id = id
+  private constructor(number: number, identity: Identity, carrier: unknown, ender: Ender<never>, clock: Clock) {
+    this.#number = number
     this.identity = identity
     this.#openedAt = clock.now()
     this.#carrier = carrier
@@ -49,13 +49,17 @@ export class LiveConnection implements Connection {
 
   /** @param carrier - the WebSocket or raw socket that `ender` can end. */
   static create<Carrier>(
-    id: string,
+    number: number,
     identity: Identity,
     carrier: Carrier,
     ender: Ender<Carrier>,
     clock: Clock,
   ): LiveConnection {
-    return new LiveConnection(id, identity, carrier, ender, clock)
+    return new LiveConnection(number, identity, carrier, ender, clock)
+  }
+
+  get id(): string {
+    return `c${process.pid.toString(36)}-${this.#number.toString(36)}`
   }
 
   get openedAt(): Date {

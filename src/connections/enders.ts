@@ -17,6 +17,7 @@ export function createWebSocketEnder(clock: Clock): Ender<WebSocket> {
   return {
     end(ws, code, reason): void {
       ws.removeAllListeners('message')
+      ws.on('newListener', dropMessageListener)
       // A paused socket would not see the peer's Close.
       ws.resume()
       ws.close(code, cut(reason))
@@ -27,6 +28,15 @@ export function createWebSocketEnder(clock: Clock): Ender<WebSocket> {
       ws.once('close', cancel)
     },
   }
+}
+
+/** A handler that was waiting for something else may listen only now; a peer that ignores Close may still be sending. */
+function dropMessageListener(this: WebSocket, event: string | symbol): void {
+  if (event !== 'message') return
+  // 'newListener' comes before the listener is in place.
+  queueMicrotask(() => {
+    this.removeAllListeners('message')
+  })
 }
 
 /** For a socket whose library is unknown: there is no frame that could be written safely between its own. */

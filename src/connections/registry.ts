@@ -15,7 +15,7 @@ export function createRegistry(ended: (connection: LiveConnection) => void): Reg
   // One shared listener instead of a closure for each connection.
   function onClose(this: unknown): void {
     const connection = open.get(this)
-    if (connection === undefined) return
+    if (connection === undefined) return // a second 'close'
     open.delete(this)
     connection.markEnded('closed')
     ended(connection)
@@ -26,7 +26,7 @@ export function createRegistry(ended: (connection: LiveConnection) => void): Reg
     },
     add(carrier, connection): void {
       open.set(carrier, connection)
-      carrier.once('close', onClose)
+      carrier.on('close', onClose)
     },
     values: () => open.values(),
   }

@@ -1,6 +1,7 @@
 import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { refuse, type Refuse } from '../core/decision.ts'
+import { isThenable } from '../core/thenable.ts'
 import type { Phase } from '../core/phase.ts'
 import type { Head } from './head.ts'
 import { beginRun, endRun, fulfils, type Mark, type Run } from './marks.ts'
@@ -149,8 +150,4 @@ const discard: BodyTaker = (_chunk, taken) => {
 
 function ignore(): void {
   // The outcome is already on its way by another event.
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

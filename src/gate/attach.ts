@@ -43,6 +43,15 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
       if (socket.writableEnded) return // another gate on this server has answered
       writeRefusal(socket, refuse('not_found'), state.clock, req.method)
     },
+    (_req, socket) => {
+      // The other listeners get it next, and nothing can keep it from them but that it is dead.
+      socket.on('error', survive)
+      socket.destroy()
+      state.warn(
+        'bypassed',
+        'A handshake came past the gate, by an `emit` that was bound before gate.attach(server); it was cut. Call gate.attach(server) before the server listens.',
+      )
+    },
   )
   const stopLooking = watchForEngine(state, server, options.app !== undefined)
   state.attachments.add(attachment)

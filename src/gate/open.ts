@@ -4,6 +4,7 @@ import { CLOSE_CODES } from '../core/close-codes.ts'
 import { Gate101Error } from '../core/errors.ts'
 import { LiveConnection } from '../connections/connection.ts'
 import { rawSocketEnder, type Ender } from '../connections/enders.ts'
+import { isThenable } from '../core/thenable.ts'
 import { holdMessages } from '../connections/hold.ts'
 import type { Mark } from '../door/marks.ts'
 import { deliverTo, hearErrorsOf, slipHeaders, type Deliver } from '../upgrade/handover.ts'
@@ -24,9 +25,18 @@ export function open(
   no: (refusal: Refuse) => void,
 ): void {
   const taker = mark?.taker as Taker | undefined
+  const deliver = taker?.type === 'handler' ? undefined : (taker?.deliver ?? toSoleListener)
+  if (deliver === toSoleListener && taken.attachment.partial) warnOfOtherPaths(state)
   if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener, no)
   if (taker.type === 'handler') return openHandler(state, taken, decision, mark, taker)
   openLibrary(state, taken, decision, (...args) => mark.scope.runInAsyncScope(() => taker.deliver(...args)), no)
+}
+
+function warnOfOtherPaths(state: GateState): void {
+  state.warn(
+    'unheld_paths',
+    'A library that listens to the upgrade event itself also takes handshakes outside of `paths`, which nobody guards. Leave `paths` out, or make the library with { noServer: true } and write accept(library).',
+  )
 }
 
 function connect<Carrier>(
@@ -36,8 +46,7 @@ function connect<Carrier>(
   carrier: Carrier,
   ender: Ender<Carrier>,
 ): LiveConnection {
-  const id = `c${process.pid.toString(36)}-${(state.nextId++).toString(36)}`
-  const connection = LiveConnection.create(id, decision.identity, carrier, ender, state.clock)
+  const connection = LiveConnection.create(state.nextId++, decision.identity, carrier, ender, state.clock)
   state.byRequest.set(taken.req, connection)
   return connection
 }
@@ -70,15 +79,15 @@ function serve(
   mark: Mark,
   taker: Extract<Taker, { type: 'handler' }>,
 ): void {
-  const hold = holdMessages(ws, () => connection.reason !== undefined)
   const failed = (cause: unknown): void => {
     connection.endWith(CLOSE_CODES.internal, 'handler_failed', cause)
   }
   try {
     const returned = mark.scope.runInAsyncScope(() => taker.handler(ws, mark.context, connection))
-    void Promise.resolve(returned).then(() => {
-      hold.settle()
-    }, failed)
+    if (!isThenable(returned)) return
+    // Nothing has come yet: ws reads its socket from the next turn on.
+    const hold = ws.listenerCount('message') > 0 ? undefined : holdMessages(ws, () => connection.reason !== undefined)
+    returned.then(() => hold?.settle(), failed)
   } catch (error) {
     failed(error)
   }

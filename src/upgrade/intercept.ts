@@ -9,6 +9,9 @@ type Emit = (event: string | symbol, ...args: unknown[]) => boolean
 // Node treats a request as an upgrade only while some listener is there; these are there for that alone.
 const placeholders = new WeakSet<object>()
 
+/** Requests that a placeholder has dealt with: where there are several, the others leave them alone. */
+const claimed = new WeakSet<object>()
+
 /** Each `emit` whose gate has been detached, with the one below it. */
 const released = new WeakMap<object, Emit | undefined>()
 
@@ -16,6 +19,8 @@ const released = new WeakMap<object, Emit | undefined>()
  * Takes the server's `upgrade` events before anyone else: `emit` is set on this one server object, never on a prototype.
  *
  * @param holds - whether the gate takes this request; all others go where they would have gone without it.
+ * @param untaken - gets what nobody on this server takes.
+ * @param bypassed - gets what is held and has reached the server's other listeners all the same.
  * @returns a function that gives the server back.
  */
 export function holdUpgrades(
@@ -23,6 +28,7 @@ export function holdUpgrades(
   holds: (req: IncomingMessage) => boolean,
   take: UpgradeListener,
   untaken: UpgradeListener,
+  bypassed: UpgradeListener,
 ): () => void {
   const earlier = ownEmit(server)
   let active = true
@@ -38,11 +44,20 @@ export function holdUpgrades(
     return Reflect.apply(next, this, [event, ...args])
   }
   const placeholder: UpgradeListener = (req, socket, head) => {
-    if (otherListeners(server).length === 0) untaken(req, socket, head)
+    if (claimed.has(req)) return
+    const alone = otherListeners(server).length === 0
+    if (holds(req)) {
+      // Called by an `emit` that somebody had bound before this one was set.
+      claimed.add(req)
+      if (alone) take(req, socket, head)
+      else bypassed(req, socket, head)
+    } else if (alone) {
+      untaken(req, socket, head)
+    }
   }
   placeholders.add(placeholder)
   server.emit = emit
-  server.on('upgrade', placeholder)
+  server.prependListener('upgrade', placeholder)
   return () => {
     active = false
     server.off('upgrade', placeholder)

@@ -114,4 +114,21 @@ describe('ws behind the gate', () => {
     await listening.noneOpen()
     assert.equal(gate.connections.size, 0)
   })
+
+  it('`paths` beside a library on the server itself leaves its other paths open: attach says so', async () => {
+    for (const paths of [['/ws'], undefined]) {
+      const { app, server, gate } = makeApp()
+      const codes: string[] = []
+      gate.on('warning', ({ code }) => codes.push(code))
+      new WebSocketServer({ server })
+      app.get('/ws', requireKey, gate.accept())
+      gate.attach(server, paths === undefined ? {} : { paths })
+      await using listening = await listen(server)
+      const { ws } = await dial(listening.port, '/ws', { headers: KEY })
+      ws.terminate()
+      const other = await dial(listening.port, '/other')
+      other.ws.terminate()
+      assert.deepEqual([other.status, ...codes], paths === undefined ? [404] : [101, 'unheld_paths'])
+    }
+  })
 })
