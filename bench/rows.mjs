@@ -14,7 +14,7 @@ const echo = (bytes) => ({ headers, message: 'x'.repeat(bytes), count: bytes > 1
 
 const one = (server, job) => [{ server, job }]
 
-/** `of` and `over` are lists: the cost of a list is the sum of its parts. `of` 'closing' measures the end instead. */
+/** `of` and `over` are lists: the cost of a list is the sum of its parts. `metric: 'closing'` is about the end instead. */
 export const ROWS = [
   {
     group: 'handshake',

@@ -7,6 +7,7 @@ import { holdUpgrades } from '../upgrade/intercept.ts'
 import { survive } from '../upgrade/own.ts'
 import { writeRefusal } from '../upgrade/refuse.ts'
 import { checkNames, MAX_HEADERS } from './options.ts'
+import { checkCanRunApp } from './runtime.ts'
 import { takeUpgrade } from './take.ts'
 import type { Attachment, GateState } from './state.ts'
 
@@ -25,6 +26,7 @@ export function attach(state: GateState, server: Server, options: AttachOptions)
   checkServer(server)
   checkNames('attach()', options, ['app', 'paths'])
   checkHeaderCount(server)
+  if (state.identify !== undefined) checkCanRunApp()
   if (options.app !== undefined && typeof options.app !== 'function') throw wrongApp()
   const attachment: Attachment = {
     server,

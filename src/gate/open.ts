@@ -7,7 +7,7 @@ import { rawSocketEnder, type Ender } from '../connections/enders.ts'
 import { isThenable } from '../core/thenable.ts'
 import { holdMessages } from '../connections/hold.ts'
 import type { Mark } from '../door/marks.ts'
-import { deliverTo, hearErrorsOf, slipHeaders, type Deliver } from '../upgrade/handover.ts'
+import { deliverTo, hearErrorsOf, listensItself, slipHeaders, type Deliver } from '../upgrade/handover.ts'
 import { headersFor101 } from '../upgrade/headers.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
@@ -25,17 +25,20 @@ export function open(
   no: (refusal: Refuse) => void,
 ): void {
   const taker = mark?.taker as Taker | undefined
-  const deliver = taker?.type === 'handler' ? undefined : (taker?.deliver ?? toSoleListener)
-  if (deliver === toSoleListener && taken.attachment.partial) warnOfOtherPaths(state)
-  if (mark === undefined || taker === undefined) return openLibrary(state, taken, decision, toSoleListener, no)
-  if (taker.type === 'handler') return openHandler(state, taken, decision, mark, taker)
-  openLibrary(state, taken, decision, (...args) => mark.scope.runInAsyncScope(() => taker.deliver(...args)), no)
+  if (mark !== undefined && taker?.type === 'handler') return openHandler(state, taken, decision, mark, taker)
+  const deliver = taker?.type === 'library' ? taker.deliver : toSoleListener
+  const run =
+    mark === undefined
+      ? deliver
+      : (...args: Parameters<Deliver>) => mark.scope.runInAsyncScope(deliver, undefined, ...args)
+  openLibrary(state, taken, decision, run, no)
+  if (taken.attachment.partial && listensItself(deliver)) warnOfOtherPaths(state)
 }
 
 function warnOfOtherPaths(state: GateState): void {
   state.warn(
     'unheld_paths',
-    'A library that listens to the upgrade event itself also takes handshakes outside of `paths`, which nobody guards. Leave `paths` out, or make the library with { noServer: true } and write accept(library).',
+    'A library that listens to the upgrade event itself also takes handshakes outside of `paths`, which nobody guards. Leave `paths` out, or keep the library off the event (ws: { noServer: true }; a proxy: without `ws: true`) and write accept(library).',
   )
 }
 

@@ -6,6 +6,7 @@ import type { Connection } from '../connections/connection.ts'
 import { runOf } from '../door/marks.ts'
 import { deliverTo, type Deliver, type Library } from '../upgrade/handover.ts'
 import { checkNames } from './options.ts'
+import { checkCanRunApp } from './runtime.ts'
 import { stateOf } from './state.ts'
 
 /**
@@ -79,6 +80,7 @@ export function libraryRoute(gate: object, to: Library | undefined, options: Acc
 }
 
 function makeRoute(gate: object, anonymous: boolean, taker: Taker): Route {
+  checkCanRunApp()
   stateOf(gate).routes += 1
   return {
     mark(req, context, status = 101, proof): boolean {

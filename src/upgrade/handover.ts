@@ -72,6 +72,13 @@ const toSoleListener: Deliver = (server, req, socket, head) => {
   return Reflect.apply(only, server, [req, socket, head])
 }
 
+const listening = new WeakSet([toSoleListener])
+
+/** Whether the library listens to the upgrade event itself: it gets whatever the gate does not hold, too. */
+export function listensItself(deliver: Deliver): boolean {
+  return listening.has(deliver)
+}
+
 function listenersError(others: readonly UpgradeListener[]): Gate101Error {
   const names = others.map((listener) => listener.name || 'anonymous').join(', ')
   const found =
@@ -101,7 +108,7 @@ function toHandler(handler: () => UpgradeHandlerLike): Deliver {
  * Whether it looked at the request tells which of the two it is.
  */
 function toUpgrader(to: UpgraderLike): Deliver {
-  return (server, req, socket, head) => {
+  const deliver: Deliver = (server, req, socket, head) => {
     const url = req.url
     let looked = false
     Object.defineProperty(req, 'url', {
@@ -122,9 +129,11 @@ function toUpgrader(to: UpgraderLike): Deliver {
       if (Object.getOwnPropertyDescriptor(req, 'url')?.get !== undefined) plain(req, url)
     }
     if (looked) return returned
+    listening.add(deliver)
     if (server !== undefined && otherListeners(server).length > 1) throw proxyError()
     return toSoleListener(server, req, socket, head)
   }
+  return deliver
 }
 
 function proxyError(): Gate101Error {
@@ -138,6 +147,9 @@ function plain(req: IncomingMessage, url: string | undefined): void {
   Object.defineProperty(req, 'url', { configurable: true, enumerable: true, writable: true, value: url })
 }
 
+const MAX_HEAD = 64 * 1024
+const SWITCHING = 'HTTP/1.1 101 '
+
 /** What a library answered; called just before the answer goes out. */
 export interface LibraryAnswer {
   switched(): void
@@ -146,30 +158,37 @@ export interface LibraryAnswer {
 
 /**
  * Slips headers into the 101 that a library writes: `write` and `end` are set on this one socket until either's first
- * call. A library that refuses mostly does it by `end`.
+ * call; a tunnel may write the 101 in pieces, which wait for its last one. A library that refuses mostly does it by `end`.
  *
  * @returns a function that takes the hooks off again.
  */
 export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: LibraryAnswer): () => void {
   const write = Reflect.get(socket, 'write')
   const end = Reflect.get(socket, 'end')
+  let held = ''
   const hookedWrite = (chunk: unknown, ...rest: unknown[]): boolean => {
-    restore()
-    const text = textOf(chunk)
+    const text = held + textOf(chunk, rest[0])
     const status = statusOf(text)
     const headEnd = text.indexOf('\r\n\r\n')
+    const done = rest.find((argument) => typeof argument === 'function') as (() => void) | undefined
+    if (headEnd < 0 && text.length < MAX_HEAD && (status === 101 || SWITCHING.startsWith(text))) {
+      held = text
+      if (done !== undefined) process.nextTick(done)
+      return true
+    }
+    restore()
     if (status !== 101 || headEnd < 0) {
       answer.refused(status)
-      return Reflect.apply(write, socket, [chunk, ...rest])
+      return Reflect.apply(write, socket, [text, 'latin1', done])
     }
     answer.switched()
     const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
-    const done = rest.find((argument) => typeof argument === 'function')
     return Reflect.apply(write, socket, [text.slice(0, headEnd) + lines + text.slice(headEnd), 'latin1', done])
   }
   const hookedEnd = (...given: unknown[]): Duplex => {
     restore()
-    answer.refused(statusOf(textOf(given[0])))
+    answer.refused(statusOf(held + textOf(given[0], given[1])))
+    if (held !== '') Reflect.apply(write, socket, [held, 'latin1'])
     return Reflect.apply(end, socket, given)
   }
   // Put back rather than deleted: an object that has lost a property stays slow for as long as the connection lives.
@@ -198,7 +217,10 @@ function statusOf(text: string): number {
   return Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0)
 }
 
-function textOf(chunk: unknown): string {
-  if (typeof chunk === 'string') return chunk
+/** The bytes that will go out, one character for each. */
+function textOf(chunk: unknown, encoding?: unknown): string {
+  if (typeof chunk === 'string') {
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8').toString('latin1')
+  }
   return chunk instanceof Uint8Array ? Buffer.from(chunk).toString('latin1') : ''
 }

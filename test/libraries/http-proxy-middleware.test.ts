@@ -102,3 +102,24 @@ it('the connection of a proxied socket has the identity, ends both sides, and le
   await listening.noneOpen()
   assert.equal(gate.connections.size, 0)
 })
+
+it('`paths` beside a proxy that has put itself on the event leaves its other paths open: the gate says so', async () => {
+  const upstream = createServer((_req, res) => res.end('upstream'))
+  new WebSocketServer({ server: upstream }).on('connection', () => undefined)
+  await using behind = await listen(upstream)
+  for (const ws of [true, false]) {
+    const { app, server, gate } = makeApp()
+    const codes: string[] = []
+    gate.on('warning', ({ code }) => codes.push(code))
+    const proxy = createProxyMiddleware({ target: `http://127.0.0.1:${behind.port}`, ws })
+    app.use('/rt', requireKey, gate.accept(proxy), proxy)
+    gate.attach(server, { paths: ['/rt'] })
+    await using listening = await listen(server)
+    await fetch(`http://127.0.0.1:${listening.port}/rt`, { headers: KEY })
+    const held = await dial(listening.port, '/rt', { headers: KEY })
+    held.ws.terminate()
+    const other = await dial(listening.port, '/rt/below')
+    other.ws.terminate()
+    assert.deepEqual([other.status, ...codes], ws ? [101, 'unheld_paths'] : [404])
+  }
+})

@@ -25,9 +25,10 @@ const LISTENERS: Readonly<Record<string, (socket: WebSocket, heard: (data: unkno
   on: (socket, heard) => void socket.on('message', heard),
   once: (socket, heard) => void socket.once('message', heard),
   addEventListener: (socket, heard) => socket.addEventListener('message', ({ data }) => heard(data)),
-  onmessage: (socket, heard) => {
-    socket.onmessage = ({ data }) => heard(data)
-  },
+  onmessage: (socket, heard) =>
+    void Reflect.set(socket, 'onmessage', ({ data }: { data: unknown }) => {
+      heard(data)
+    }),
   'events.once': (socket, heard) => void once(socket, 'message').then(heard),
   prependListener: (socket, heard) => void socket.prependListener('message', heard),
 }

@@ -156,6 +156,48 @@ describe('a library that takes over, and fails', () => {
   })
 })
 
+describe('a library that writes its own 101', () => {
+  for (const size of [1, 7, 40]) {
+    it(`in pieces of ${size} bytes, with the first frame at the end of the last: headers stand in it`, async () => {
+      const { server, gate, events } = serverFor(() => (_req: unknown, socket: Duplex) => {
+        const bytes = Buffer.concat([
+          Buffer.from('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'),
+          frame('\u00e9', { masked: false }),
+        ])
+        for (let at = 0; at < bytes.length; at += size) socket.write(bytes.subarray(at, at + size))
+        socket.resume().once('end', () => socket.end())
+      })
+      await using listening = await listen(server)
+      await using connection = await connectRaw(listening)
+      connection.send(text)
+      const [first] = await connection.frames(1)
+      assert.equal(first?.text, '\u00e9')
+      const { headers: got } = await connection.response()
+      assert.deepEqual(got, [
+        ['Upgrade', 'websocket'],
+        ['Connection', 'Upgrade'],
+        ['X-Guard', 'was here'],
+      ])
+      assert.deepEqual(said(events), ['accepted'])
+      connection.destroy()
+      await listening.noneOpen()
+      assert.equal(gate.connections.size, 0)
+    })
+  }
+
+  it('a refusal in text of another alphabet keeps its bytes', async () => {
+    const body = 'n\u00e3o \u65e5\u672c'
+    const { server } = serverFor(() => (_req: unknown, socket: Duplex) => {
+      socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+      socket.end()
+    })
+    await using listening = await listen(server)
+    const answer = await rawRequest({ port: listening.port, lines: handshake({ headers }) })
+    assert.equal(answer.status, 403)
+    assert.equal(answer.text, body)
+  })
+})
+
 describe('a library that refuses', () => {
   for (const [name, verifyClient] of [
     ['at once', () => false],
