@@ -12,7 +12,7 @@ import { headersFor101 } from '../upgrade/headers.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
 import { emitAborted, emitAccepted, emitRefused } from './report.ts'
-import type { Taken } from './take.ts'
+import type { Taken } from './taken.ts'
 
 const toSoleListener = deliverTo(undefined)
 

@@ -1,7 +1,7 @@
 import type { LiveConnection } from '../connections/connection.ts'
 import { valueOf } from '../core/handshake.ts'
 import type { GateState } from './state.ts'
-import type { Taken } from './take.ts'
+import type { Taken } from './taken.ts'
 
 type Asked = Pick<Taken, 'handshake' | 'startedAt'>
 

@@ -11,16 +11,7 @@ import { decide, type Decided, type Lost } from './decide.ts'
 import { open } from './open.ts'
 import { emitAborted, emitRefused } from './report.ts'
 import type { Attachment, GateState } from './state.ts'
-
-/** One handshake that the gate holds, from the `upgrade` event to the answer. */
-export interface Taken {
-  readonly req: IncomingMessage
-  readonly head: Buffer
-  readonly handshake: Handshake
-  readonly owned: OwnedSocket
-  readonly attachment: Attachment
-  readonly startedAt: number
-}
+import type { Taken } from './taken.ts'
 
 /** Node's `upgrade` event on an attached server. Never throws, never leaves a socket without an owner. */
 export function takeUpgrade(
