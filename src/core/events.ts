@@ -11,6 +11,7 @@ export interface RefusedEvent {
   readonly peer: string
   /** The path without query, fragment and parameters, cut at 1024 characters; `''` where the target had none. */
   readonly path: string
+  /** The Origin as it was sent, cut at 512 characters: not checked where the refusal came before. */
   readonly origin: string | undefined
   readonly ms: number
   /** What the app or a scheme threw, for logs of the operator. */

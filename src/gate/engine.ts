@@ -23,9 +23,13 @@ export function engineMiddleware(state: GateState, app: Listener): EngineMiddlew
     if (state.byRequest.has(req)) return next()
     // A handshake that reaches the engine past the gate is nobody's: the engine's own stub of a response has no head.
     if (req.headers.upgrade !== undefined) return next(new Error('This handshake did not pass the gate.'))
-    void askPlain(state, app, req, res).then((accepted) => {
-      if (accepted) next()
-    })
+    askPlain(state, app, req, res).then(
+      (accepted) => {
+        if (accepted) next()
+      },
+      // A fault of ours: the client is let go without an answer, and without the engine.
+      () => res.destroy(),
+    )
   }
 }
 

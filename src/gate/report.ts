@@ -10,6 +10,9 @@ function shownPath(target: string): string {
   return /^\/(?!\/)[^?#;]{0,1023}/.exec(target)?.[0] ?? ''
 }
 
+/** An Origin that passes is far shorter; one that does not may be anything. */
+const MAX_ORIGIN = 512
+
 /** What every event about a handshake says. */
 function factsOf(
   state: GateState,
@@ -35,7 +38,7 @@ export function emitRefused(state: GateState, taken: Asked, code: string, status
     ...factsOf(state, taken),
     code,
     status,
-    origin: valueOf(taken.handshake, 'origin'),
+    origin: valueOf(taken.handshake, 'origin')?.slice(0, MAX_ORIGIN),
     ...(cause === undefined ? {} : { cause }),
   }))
 }

@@ -407,6 +407,21 @@ describe('C4: no secret in what gate101 emits', () => {
   })
 })
 
+describe('what an event repeats of the request', () => {
+  it('is cut: an Origin of thousands of characters fills no log', async () => {
+    const { server, gate } = expressApp(() => undefined)
+    const origins: unknown[] = []
+    gate.on('refused', ({ origin }) => origins.push(origin))
+    await using listening = await listen(server)
+    const Origin = `https://${'a'.repeat(5000)}.example`
+    assert.equal(
+      (await rawRequest({ port: listening.port, lines: handshake({ headers: { ...headers, Origin } }) })).status,
+      403,
+    )
+    assert.deepEqual(origins, [Origin.slice(0, 512)])
+  })
+})
+
 describe('a library whose app forgot the error listener', () => {
   it('survives a malformed frame', async () => {
     const wss = new WebSocketServer({ noServer: true })
