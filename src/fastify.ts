@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
-import { plainAnswer } from './gate/plain.ts'
+import type { RefusalMessage } from './core/refusal-message.ts'
+import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import {
   handlerRoute,
   libraryRoute,
@@ -61,6 +62,22 @@ export function accept<Request extends FastifyRequestLike, Claims>(
 }
 
 /**
+ * A POST route behind your login that makes single-use tickets for browsers: `{ ticket, expiresIn, url }`.
+ *
+ * @example
+ * ```ts
+ * fastify.post('/live/ticket', { preHandler: requireLogin }, ticket(gate, '/live'))
+ * ```
+ */
+export function ticket<Request extends FastifyRequestLike, Claims>(
+  gate: Gate<Request, Claims>,
+  path: TicketPath<Request>,
+): FastifyHandler<Request> {
+  const mint = ticketRoute(gate, path)
+  return async (request, reply) => answer(reply, await mint(request.raw, request))
+}
+
+/**
  * The gate's schemes as a Fastify hook (`onRequest` or `preHandler`); sets `request.identity`.
  *
  * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
@@ -79,14 +96,18 @@ export function authenticate<Request extends FastifyRequestLike, Claims>(
 
 function endpoint<Request extends FastifyRequestLike>(route: Route): FastifyHandler<Request> {
   return (request, reply) => {
-    if (!route.mark(request.raw, request)) return answer(reply, plainAnswer(reply.raw))
+    if (!route.mark(request.raw, request)) return explained(route, request, reply)
     reply.code(101)
     reply.send()
     return reply
   }
 }
 
-function answer(reply: FastifyReplyLike, message: ReturnType<typeof plainAnswer>): FastifyReplyLike {
+async function explained(route: Route, request: FastifyRequestLike, reply: FastifyReplyLike): Promise<unknown> {
+  return answer(reply, await route.explain(request.raw, reply.raw, request))
+}
+
+function answer(reply: FastifyReplyLike, message: RefusalMessage): FastifyReplyLike {
   reply.code(message.status)
   for (const [name, value] of message.headers) {
     if (name !== 'Content-Length') reply.header(name, value)

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { Gate101Error } from './core/errors.ts'
 import { authenticator } from './gate/authenticate.ts'
-import { plainAnswer } from './gate/plain.ts'
+import type { RefusalMessage } from './core/refusal-message.ts'
+import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import {
   handlerRoute,
   libraryRoute,
@@ -44,7 +45,10 @@ export function websocket<Context extends HonoContext, Claims>(
   options?: WebSocketOptions,
 ): HonoMiddleware<Context> {
   const route = handlerRoute(gate, handler as WebSocketHandler, options)
-  return async (c) => mark(route, c) ?? answer(c, plainAnswer(bindings(c).outgoing))
+  return async (c) => {
+    const { incoming, outgoing } = bindings(c)
+    return mark(route, c) ?? answer(c, await route.explain(incoming, outgoing, c))
+  }
 }
 
 /**
@@ -66,6 +70,22 @@ export function accept<Context extends HonoContext, Claims>(
     if (marked === undefined) await next()
     return marked
   }
+}
+
+/**
+ * A POST route behind your login that makes single-use tickets for browsers: `{ ticket, expiresIn, url }`.
+ *
+ * @example
+ * ```ts
+ * app.post('/live/ticket', ticket(gate, '/live'))
+ * ```
+ */
+export function ticket<Context extends HonoContext, Claims>(
+  gate: Gate<Context, Claims>,
+  path: TicketPath<Context>,
+): HonoMiddleware<Context> {
+  const mint = ticketRoute(gate, path)
+  return async (c) => answer(c, await mint(bindings(c).incoming, c))
 }
 
 /**
@@ -105,7 +125,7 @@ function bindings(c: HonoContext): { incoming: IncomingMessage; outgoing: Server
   return { incoming: env.incoming, outgoing: env.outgoing }
 }
 
-function answer(c: HonoContext, message: ReturnType<typeof plainAnswer>): Response {
+function answer(c: HonoContext, message: RefusalMessage): Response {
   const headers: Record<string, string[]> = {}
   for (const [name, value] of message.headers) (headers[name] ??= []).push(value)
   return c.newResponse(message.body, message.status, headers)

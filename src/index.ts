@@ -13,7 +13,7 @@ import { authenticateMiddleware } from './gate/authenticate.ts'
 import type { Authenticate } from './schemes/middleware.ts'
 import { inject, type InjectRequest } from './gate/inject.ts'
 import type { GateOptions } from './gate/options.ts'
-import { endWith101, plainAnswer, writePlain } from './gate/plain.ts'
+import { endWith101, writePlain } from './gate/plain.ts'
 import {
   handlerRoute,
   libraryRoute,
@@ -22,8 +22,12 @@ import {
   type WebSocketHandler,
   type WebSocketOptions,
 } from './gate/routes.ts'
+import { ticketRoute, type Mint, type TicketPath } from './gate/ticket.ts'
 import type { Library } from './upgrade/handover.ts'
 
+export { loginLimiter, type LoginLimiter, type LoginLimiterOptions } from './credentials/login-limiter.ts'
+export type { SubprotocolForm } from './credentials/subprotocol.ts'
+export { memoryTicketStore, type TicketStore } from './credentials/ticket-store.ts'
 export { Gate101Error, type Gate101ErrorCode } from './core/errors.ts'
 export type {
   AbortedEvent,
@@ -43,7 +47,9 @@ export type { Connection } from './connections/connection.ts'
 export type { AttachOptions } from './gate/attach.ts'
 export type { InjectRequest } from './gate/inject.ts'
 export type { GateOptions, LimitsOption, OriginsOption } from './gate/options.ts'
+export type { FirstMessageOption, TicketsOption } from './gate/road-options.ts'
 export type { AcceptOptions, WebSocketHandler, WebSocketOptions } from './gate/routes.ts'
+export type { TicketPath } from './gate/ticket.ts'
 export type { Authenticate } from './schemes/middleware.ts'
 export type { Library } from './upgrade/handover.ts'
 
@@ -101,6 +107,18 @@ export interface Gate<Context = IncomingMessage, Claims = unknown> {
    */
   authenticate(): Authenticate
   /**
+   * A POST route behind your login that makes single-use tickets for browsers. Answers
+   * `{ ticket, expiresIn, url }`: seconds, and the path to connect to. Ask with `Content-Type: application/json`.
+   *
+   * @param path - of the WebSocket endpoint, or a function of the request where the path has parameters.
+   * @throws Gate101Error `GATE101_CONFIG` where the path is none.
+   * @example
+   * ```ts
+   * app.post('/live/ticket', requireLogin, gate.ticket('/live'))
+   * ```
+   */
+  ticket(path: TicketPath<Context>): RouteListener
+  /**
    * The connection that was opened for a request; undefined where none was.
    *
    * @param ws - the library's own WebSocket, so that ending the connection can send a Close frame.
@@ -148,6 +166,7 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
     accept: (to, routeOptions) => passage(libraryRoute(gate, to, routeOptions)),
     engine: (app) => engineMiddleware(state, app),
     authenticate: () => authenticateMiddleware(state),
+    ticket: (path) => minting(ticketRoute(gate, path)),
     connection(req, ws) {
       const connection = state.byRequest.get(req)
       if (connection !== undefined && ws !== undefined) connection.endBy(ws, state.webSocketEnder)
@@ -174,14 +193,26 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
 function endpoint(route: Route): RouteListener {
   return (req, res) => {
     if (route.mark(req, req)) endWith101(res)
-    else writePlain(res, plainAnswer(res))
+    else void explained(route, req, res)
+  }
+}
+
+async function explained(route: Route, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  writePlain(res, await route.explain(req, res, req))
+}
+
+function minting(mint: Mint): RouteListener {
+  return (req, res) => {
+    void mint(req, req).then((message) => {
+      writePlain(res, message)
+    })
   }
 }
 
 function passage(route: Route): RouteListener {
   return (req, res, next) => {
     if (route.mark(req, req)) endWith101(res)
-    else if (next === undefined) writePlain(res, plainAnswer(res))
+    else if (next === undefined) void explained(route, req, res)
     else next()
   }
 }

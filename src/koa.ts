@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
-import { plainAnswer } from './gate/plain.ts'
+import { ticketRoute, type TicketPath } from './gate/ticket.ts'
+import type { RefusalMessage } from './core/refusal-message.ts'
 import {
   handlerRoute,
   libraryRoute,
@@ -40,7 +41,7 @@ export function websocket<Context extends KoaContext, Claims>(
   const route = handlerRoute(gate, handler as WebSocketHandler, options)
   return async (ctx) => {
     if (route.mark(ctx.req, ctx)) switchProtocols(ctx)
-    else answer(ctx, plainAnswer(ctx.res))
+    else answer(ctx, await route.explain(ctx.req, ctx.res, ctx))
   }
 }
 
@@ -62,6 +63,24 @@ export function accept<Context extends KoaContext, Claims>(
     if (!route.mark(ctx.req, ctx)) return next()
     switchProtocols(ctx)
     return undefined
+  }
+}
+
+/**
+ * A POST route behind your login that makes single-use tickets for browsers: `{ ticket, expiresIn, url }`.
+ *
+ * @example
+ * ```ts
+ * router.post('/live/ticket', ticket(gate, '/live'))
+ * ```
+ */
+export function ticket<Context extends KoaContext, Claims>(
+  gate: Gate<Context, Claims>,
+  path: TicketPath<Context>,
+): KoaMiddleware<Context> {
+  const mint = ticketRoute(gate, path)
+  return async (ctx) => {
+    answer(ctx, await mint(ctx.req, ctx))
   }
 }
 
@@ -89,7 +108,7 @@ function switchProtocols(ctx: KoaContext): void {
   ctx.status = 101
 }
 
-function answer(ctx: KoaContext, message: ReturnType<typeof plainAnswer>): void {
+function answer(ctx: KoaContext, message: RefusalMessage): void {
   ctx.status = message.status
   ctx.body = message.body
   for (const [name, value] of message.headers) {

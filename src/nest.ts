@@ -3,20 +3,22 @@ import type { WebSocket } from 'ws'
 import type { AcceptOptions, Connection, Gate, Identity, Library, WebSocketHandler, WebSocketOptions } from './index.ts'
 import {
   accept as fastifyAccept,
+  ticket as fastifyTicket,
   websocket as fastifyWebsocket,
   type FastifyHandler,
   type FastifyReplyLike,
   type FastifyRequestLike,
 } from './fastify.ts'
 import type { RouteListener } from './index.ts'
-import { Gate101Error } from './core/errors.ts'
 import { authenticator } from './gate/authenticate.ts'
-import { checkNames } from './gate/options.ts'
+import { checkNames } from './gate/check-names.ts'
 import { endSoon } from './gate/plain.ts'
+import type { TicketPath } from './gate/ticket.ts'
 import { askGuards, findGuards, type Guard, type GuardClass, type GuardContainer } from './nest/guards.ts'
 import { bindMessages, type MessageHandler, type Transform } from './nest/messages.ts'
 import { httpError } from './nest/http-error.ts'
 import { placeRoutes, type GatewayRoute, type NestHttpAdapter, type NestRoute } from './nest/routes.ts'
+import { gatewayPath } from './nest/path.ts'
 import { GatewayServer } from './nest/server.ts'
 
 export type { Guard, GuardClass, HandshakeContext } from './nest/guards.ts'
@@ -65,6 +67,24 @@ export function accept<Context, Claims>(
   options?: AcceptOptions,
 ): NestEndpoint {
   return onEither(gate.accept(to, options), soon(fastifyAccept(gate as FastifyGate, to, options)))
+}
+
+/**
+ * A POST route behind your guards that makes single-use tickets for browsers: `{ ticket, expiresIn, url }`.
+ *
+ * @example
+ * ```ts
+ * readonly tickets = ticket(gate, '/live')
+ *
+ * @Post('live/ticket')
+ * @UseGuards(SessionGuard)
+ * makeTicket(@Req() req: Request, @Res() res: Response) {
+ *   return this.tickets(req, res)
+ * }
+ * ```
+ */
+export function ticket<Context, Claims>(gate: Gate<Context, Claims>, path: TicketPath<Context>): NestEndpoint {
+  return onEither(gate.ticket(path), soon(fastifyTicket(gate as FastifyGate, path as never)))
 }
 
 /**
@@ -162,7 +182,7 @@ export class GateWsAdapter<Context, Claims> {
 
   /** Called by Nest for each path on which there are gateways. */
   create(port: number, options: object = {}): GatewayServer {
-    const server = new GatewayServer(pathOf(port, options))
+    const server = new GatewayServer(gatewayPath(port, options))
     if (this.#routes.length === 0) placeRoutes(this.#app.getHttpAdapter() as NestHttpAdapter, this.#routes)
     const isHandshake = (req: object): boolean => this.#gate.phase(rawOf(req) as IncomingMessage) !== undefined
     this.#routes.push({ path: server.path, route: this.#routeTo(server), isHandshake })
@@ -218,18 +238,4 @@ export class GateWsAdapter<Context, Claims> {
       }
     }
   }
-}
-
-/** @throws Gate101Error `GATE101_CONFIG` for what a gateway may not ask for here. */
-function pathOf(port: number, options: object): string {
-  const wrong = (message: string): Gate101Error => new Gate101Error('GATE101_CONFIG', `@WebSocketGateway(): ${message}`)
-  if (port !== 0) {
-    throw wrong(`port ${port} is not the app's own server. Leave the port out: the gateway is a route of the app.`)
-  }
-  const { path = '/', ...others } = options as { path?: unknown }
-  const [other] = Object.keys(others)
-  if (other === 'cors') throw wrong('cors is for HTTP; which pages may connect is said by createGate({ origins }).')
-  if (other !== undefined) throw wrong(`unknown option "${other}". Known with GateWsAdapter: path.`)
-  if (typeof path !== 'string') throw wrong('path must be a string.')
-  return path.startsWith('/') ? path : `/${path}`
 }

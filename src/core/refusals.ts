@@ -161,7 +161,90 @@ export const REFUSALS = {
   credential_conflict: {
     status: 400,
     message: 'The handshake carries two credentials.',
-    fix: 'Send one credential only.',
+    fix: 'Send one credential only, in one place only.',
+  },
+  duplicate_cookie: {
+    status: 400,
+    message: 'A cookie that decides about access was sent twice.',
+    fix: 'Clear the cookies of this site. Operator: another host of the domain may set a cookie of that name; use the prefix __Host-.',
+  },
+  bad_token: {
+    status: 400,
+    message: 'The token in the subprotocol or in the URL is not written as it must be.',
+    fix: 'In a subprotocol write base64url without padding (no =, + or /); in the URL write the token itself, once.',
+  },
+  subprotocol_required: {
+    status: 400,
+    message: 'The only subprotocol that is offered is a credential, which is never selected.',
+    fix: 'Offer a real subprotocol beside the token, such as "gate101".',
+  },
+  invalid_ticket: {
+    status: 401,
+    message: 'The ticket is unknown, used or expired.',
+    fix: 'Get a new ticket for each attempt: it is good for one handshake within seconds.',
+  },
+  ticket_mismatch: {
+    status: 403,
+    message: 'The ticket was made for another path or another Origin, and is used up now.',
+    fix: 'Connect to the path that the ticket was made for, from the page that asked for it.',
+  },
+  tickets_unavailable: {
+    status: 503,
+    message: 'Tickets cannot be stored or read just now.',
+    fix: 'Try again after the time in Retry-After.',
+    headers: { 'Retry-After': '5' },
+  },
+  too_many_tickets: {
+    status: 429,
+    message: 'This session has too many tickets that were not used yet.',
+    fix: 'Use a ticket right after it was made; try again after the time in Retry-After.',
+    headers: { 'Retry-After': '15' },
+  },
+  ticket_needs_post: {
+    status: 405,
+    message: 'A ticket is asked for with POST.',
+    fix: 'Send POST with the Content-Type application/json.',
+    headers: { Allow: 'POST' },
+  },
+  ticket_needs_json: {
+    status: 415,
+    message: 'A ticket is asked for with the Content-Type application/json.',
+    fix: 'Send the header "Content-Type: application/json": a form of another site cannot.',
+  },
+  auth_timeout: {
+    status: 408,
+    message: 'No credential came in the first message in time.',
+    fix: 'Send the first message right after the WebSocket opens.',
+  },
+  bad_auth_message: {
+    status: 400,
+    message: 'The first message is not an auth message, or another message came before its answer.',
+    fix: 'Send one text such as {"type":"auth","token":"…"} and wait for auth_ok.',
+  },
+  message_too_big: {
+    status: 413,
+    message: 'The first message is larger than 4096 bytes, or in more than 16 fragments.',
+    fix: 'Send the credential alone.',
+  },
+  bad_frame: {
+    status: 400,
+    message: 'What came before the verdict is not the WebSocket protocol.',
+    fix: 'Use a WebSocket client.',
+  },
+  too_many_frames: {
+    status: 429,
+    message: 'Too many control frames came before the first message.',
+    fix: 'Send the first message right after the WebSocket opens.',
+  },
+  too_many_attempts: {
+    status: 429,
+    message: 'Too many wrong passwords for this account from this address.',
+    fix: 'Try again after the time in Retry-After.',
+  },
+  identity_changed: {
+    status: 403,
+    message: 'The connection belongs to somebody else already.',
+    fix: 'Open a connection of its own for another identity.',
   },
   verifier_busy: {
     status: 503,

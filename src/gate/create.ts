@@ -1,11 +1,16 @@
 import { EventEmitter } from 'node:events'
 import { CLOSE_CODES } from '../core/close-codes.ts'
-import { systemClock } from '../core/clock.ts'
+import { systemClock, type Clock } from '../core/clock.ts'
 import { valueOf, type Handshake } from '../core/handshake.ts'
 import type { Refuse } from '../core/decision.ts'
 import { createWebSocketEnder } from '../connections/enders.ts'
 import { createRegistry } from '../connections/registry.ts'
+import { readSecret } from '../credentials/keys.ts'
+import { readSubprotocolForms } from '../credentials/subprotocol.ts'
+import { memoryTicketStore } from '../credentials/ticket-store.ts'
+import { createTickets } from '../credentials/ticket.ts'
 import { createCaps } from '../handshake/caps.ts'
+import { checkCookies } from '../handshake/cookies.ts'
 import { createHostCheck } from '../handshake/host.ts'
 import { createOriginCheck } from '../handshake/origin.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
@@ -13,6 +18,7 @@ import { checkShape } from '../handshake/shape.ts'
 import { checkTarget } from '../handshake/target.ts'
 import { createProxyTrust, type ProxyTrust } from '../handshake/trust.ts'
 import { createAccepter } from '../upgrade/accept.ts'
+import { createWaiter } from '../upgrade/waiting.ts'
 import {
   checkOptions,
   MAX_HEADERS,
@@ -21,6 +27,15 @@ import {
   readSchemes,
   type GateOptions,
 } from './options.ts'
+import {
+  readFirstMessage,
+  readQueryToken,
+  readRefuse,
+  readSessionCookies,
+  readTickets,
+  type FirstMessagePolicy,
+} from './road-options.ts'
+import { emitEnded } from './report.ts'
 import { keepState, type GateState } from './state.ts'
 
 const MAX_CREDENTIAL_BYTES = 8192
@@ -34,19 +49,11 @@ export function createState<Context, Claims>(
   checkOptions(options)
   const limits = readLimits(options.limits)
   const schemes = readSchemes(options.authenticate)
-  const credentialHeaders = readCredentialHeaders(options.credentialHeaders, schemes)
+  const firstMessage = readFirstMessage(options.firstMessage)
+  const credentialHeaders = readCredentialHeaders(options.credentialHeaders, schemes, firstMessage)
   const trust = createProxyTrust(options.trustedProxies)
   const clock = systemClock
-  const emit: GateState['emit'] = (type, make) => {
-    // Most apps listen to few events: the others cost nothing.
-    if (events.listenerCount(type) === 0) return
-    try {
-      events.emit(type, make())
-    } catch (error) {
-      // A listener's mistake must not leave a handshake without its answer.
-      process.emitWarning(`A listener of the event "${type}" threw: ${String(error)}`, 'Gate101Warning')
-    }
-  }
+  const emit = createEmit(events)
   const state: GateState = {
     gate,
     clock,
@@ -57,16 +64,12 @@ export function createState<Context, Claims>(
     trust,
     caps: createCaps({ total: limits.handshakes, perAddress: limits.handshakesPerAddress }),
     ...createChecks(options, credentialHeaders, trust),
+    ...createRoads(options, firstMessage, clock),
+    waitingCaps: createCaps({ total: limits.waiting, perAddress: limits.waitingPerAddress }),
+    waiter: createWaiter(clock),
     accepter: createAccepter(limits.message),
     registry: createRegistry((connection) => {
-      const { id, reason = 'closed', cause } = connection
-      emit('ended', () => ({
-        type: 'ended',
-        time: new Date(clock.now()),
-        connection: id,
-        reason,
-        ...(cause === undefined ? {} : { cause }),
-      }))
+      emitEnded(emit, clock, connection)
     }),
     webSocketEnder: createWebSocketEnder(clock),
     attachments: new Set(),
@@ -76,6 +79,8 @@ export function createState<Context, Claims>(
     warn: createWarn(emit),
     nextId: 1,
     routes: 0,
+    protocols: new Set(),
+    libraries: 0,
     engines: 0,
     closing: false,
   }
@@ -83,26 +88,69 @@ export function createState<Context, Claims>(
   return state
 }
 
+function createEmit(events: EventEmitter): GateState['emit'] {
+  return (type, make) => {
+    // Most apps listen to few events: the others cost nothing.
+    if (events.listenerCount(type) === 0) return
+    try {
+      events.emit(type, make())
+    } catch (error) {
+      // A listener's mistake must not leave a handshake without its answer.
+      process.emitWarning(`A listener of the event "${type}" threw: ${String(error)}`, 'Gate101Warning')
+    }
+  }
+}
+
 function createChecks(
-  options: Pick<GateOptions, 'origins' | 'hosts'>,
+  options: Pick<GateOptions, 'origins' | 'hosts' | 'sessionCookies'>,
   credentialHeaders: readonly string[],
   trust: ProxyTrust,
-): Pick<GateState, 'check' | 'checkPlain'> {
+): Pick<GateState, 'checkForm' | 'checkHost' | 'checkOrigin' | 'checkPlain'> {
   const shape = {
     singleHeaders: credentialHeaders.filter((name) => name !== 'cookie'),
     maxHeaders: MAX_HEADERS,
     maxCredentialBytes: MAX_CREDENTIAL_BYTES,
   }
+  const cookies = readSessionCookies(options.sessionCookies)
   const origin = createOriginCheck({ origins: options.origins, trust })
   const host = createHostCheck({ hosts: options.hosts ?? [], originHosts: origin.hosts, trust })
   const common = (handshake: Handshake): Refuse | undefined => checkTarget(handshake.target) ?? host(handshake)
-  const checkOrigin = (handshake: Handshake): Refuse | undefined =>
-    origin.check(handshake, presentedCredentials(handshake, credentialHeaders))
+  const checkOrigin = (handshake: Handshake, carried: boolean): Refuse | undefined => {
+    const presented = presentedCredentials(handshake, credentialHeaders)
+    return (
+      origin.check(handshake, carried ? { ...presented, explicit: ['carried'] } : presented) ??
+      (presented.cookie ? checkCookies(handshake, cookies) : undefined)
+    )
+  }
   return {
-    check: (handshake) => checkShape(handshake, shape) ?? common(handshake) ?? checkOrigin(handshake),
+    checkForm: (handshake) => checkShape(handshake, shape) ?? common(handshake),
+    checkHost: host,
+    checkOrigin,
     // Browsers send no Origin with a same-origin GET; one that is there must pass all the same.
     checkPlain: (handshake) =>
-      common(handshake) ?? (valueOf(handshake, 'origin') === undefined ? undefined : checkOrigin(handshake)),
+      common(handshake) ?? (valueOf(handshake, 'origin') === undefined ? undefined : checkOrigin(handshake, false)),
+  }
+}
+
+function createRoads(
+  options: GateOptions<never>,
+  firstMessage: FirstMessagePolicy | undefined,
+  clock: Clock,
+): Pick<GateState, 'firstMessage' | 'subprotocolForms' | 'queryToken' | 'tickets' | 'ticketsOn' | 'readable'> {
+  const { lifetime, perSession } = readTickets(options.tickets, options.secret !== undefined)
+  return {
+    firstMessage,
+    subprotocolForms: readSubprotocolForms(options.subprotocolTokens),
+    queryToken: readQueryToken(options.dangerouslyAllowQueryToken),
+    tickets: createTickets({
+      keys: readSecret(options.secret),
+      store: options.tickets?.store ?? memoryTicketStore(clock),
+      clock,
+      lifetime,
+      perOwner: perSession,
+    }),
+    ticketsOn: options.tickets !== undefined,
+    readable: readRefuse(options.refuse),
   }
 }
 

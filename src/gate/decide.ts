@@ -111,7 +111,7 @@ async function judgeMarked(
 }
 
 /** Rule D3: an app that lets in what carries nothing at all has no guard on this route. */
-function carriesCredential(state: GateState, handshake: Handshake): boolean {
+export function carriesCredential(state: GateState, handshake: Handshake): boolean {
   const presented = presentedCredentials(handshake, state.credentialHeaders)
   return presented.cookie || presented.certificate || presented.explicit.length > 0
 }
@@ -119,7 +119,7 @@ function carriesCredential(state: GateState, handshake: Handshake): boolean {
 // RFC 9110 section 15.5.2: a 401 names a scheme; which one the app's login uses, only the app knows.
 const CHALLENGE: HeaderPairs = [['WWW-Authenticate', 'App realm="gate101"']]
 
-async function identified(state: GateState, context: unknown): Promise<Identity | Refuse> {
+export async function identified(state: GateState, context: unknown): Promise<Identity | Refuse> {
   try {
     const input = await state.identify?.(context)
     if (input === null || input === undefined) return refuse('no_identity')

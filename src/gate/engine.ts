@@ -6,9 +6,9 @@ import type { Listener } from '../door/run.ts'
 import type { SocketFacts } from '../door/sink.ts'
 import { headersFor101, headersForRefusal } from '../upgrade/headers.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
-import { toRequest } from './inject.ts'
 import { refusePlain } from './plain.ts'
 import { emitRefused } from './report.ts'
+import { toRequest } from './request.ts'
 import type { GateState } from './state.ts'
 
 export type EngineMiddleware = (req: IncomingMessage, res: ServerResponse, next: (error?: Error) => void) => void

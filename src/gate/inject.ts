@@ -1,13 +1,13 @@
-import { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
-import type { HeaderPairs, Refuse } from '../core/decision.ts'
+import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import { Gate101Error } from '../core/errors.ts'
 import type { Injected, TraceStep } from '../core/events.ts'
 import type { Handshake, Peer } from '../core/handshake.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
-import { Sink, type SocketFacts } from '../door/sink.ts'
+import type { SocketFacts } from '../door/sink.ts'
 import { headersFor101, headersForRefusal } from '../upgrade/headers.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
+import { toRequest } from './request.ts'
+import { examine, toHeaders } from './roads.ts'
 import type { GateState } from './state.ts'
 
 /** A handshake to ask about, as data. */
@@ -24,7 +24,7 @@ const KEY = 'AAAAAAAAAAAAAAAAAAAAAA=='
 
 /** Asks the door with no network. Consumes nothing: no limit counts it, no connection is made of it. */
 export async function inject(state: GateState, request: InjectRequest): Promise<Injected> {
-  const handshake = toHandshake(request)
+  const sent = toHandshake(request)
   const trace: TraceStep[] = []
   let last = performance.now()
   const step = (name: TraceStep['step'], outcome: string): void => {
@@ -32,9 +32,13 @@ export async function inject(state: GateState, request: InjectRequest): Promise<
     trace.push({ step: name, outcome, ms: now - last })
     last = now
   }
-  const refused = state.check(handshake)
-  step('handshake', refused === undefined ? 'passed' : refused.code)
-  if (refused !== undefined) return ownRefusal(refused, trace)
+  const examined = examine(state, sent)
+  step('handshake', examined.type === 'refuse' ? examined.code : 'passed')
+  if (examined.type === 'refuse') return ownRefusal(examined, trace)
+  // To ask about a ticket would use it up.
+  const carried = examined.carried?.type === 'ticket' ? refuse('invalid_ticket') : await toHeaders(state, examined)
+  if ('type' in carried) return ownRefusal(carried, trace)
+  const handshake = carried
   const attachment = [...state.attachments].find(({ matches }) => matches(handshake.target))
   if (attachment === undefined) {
     throw new Gate101Error(
@@ -121,35 +125,6 @@ function factsOf(peer: Peer): SocketFacts {
     localPort: 0,
     encrypted: peer.encrypted,
   }
-}
-
-/** A real `IncomingMessage` on a socket that leads nowhere. */
-export function toRequest(
-  handshake: Pick<Handshake, 'method' | 'target' | 'headers'>,
-  facts: SocketFacts,
-): IncomingMessage {
-  // Facts only: what the app hangs on its socket, or does to it, must not reach the real one.
-  const req = new IncomingMessage(new Sink(facts, () => undefined) as unknown as Socket)
-  req.method = handshake.method
-  req.url = handshake.target
-  req.httpVersion = '1.1'
-  req.httpVersionMajor = 1
-  req.httpVersionMinor = 1
-  req.rawHeaders.push(...handshake.headers.flat())
-  req.headers = mergeHeaders(handshake.headers)
-  req.complete = true
-  req.push(null)
-  return req
-}
-
-/** As Node merges what it has parsed: repeated fields are joined, cookies with `; `. */
-function mergeHeaders(headers: HeaderPairs): IncomingMessage['headers'] {
-  const merged: Record<string, string> = Object.create(null) as Record<string, string>
-  for (const [name, value] of headers) {
-    const before = merged[name]
-    merged[name] = before === undefined ? value : before + (name === 'cookie' ? '; ' : ', ') + value
-  }
-  return merged
 }
 
 function ownRefusal(refusal: Refuse, trace: readonly TraceStep[]): Injected {

@@ -1,6 +1,7 @@
 import type { WebSocket } from 'ws'
 import { refuse, type Accept, type Refuse } from '../core/decision.ts'
-import { CLOSE_CODES } from '../core/close-codes.ts'
+import type { Duplex } from 'node:stream'
+import { CLOSE_CODES, closeCodeOf } from '../core/close-codes.ts'
 import { Gate101Error } from '../core/errors.ts'
 import { LiveConnection } from '../connections/connection.ts'
 import { rawSocketEnder, type Ender } from '../connections/enders.ts'
@@ -12,7 +13,9 @@ import { headersFor101 } from '../upgrade/headers.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
 import { emitAborted, emitAccepted, emitRefused } from './report.ts'
-import type { Taken } from './taken.ts'
+import type { Opened, Taken } from './taken.ts'
+import { answerAuthMessage } from './late-message.ts'
+import { authError } from './verdict.ts'
 
 const toSoleListener = deliverTo(undefined)
 
@@ -61,9 +64,10 @@ function openHandler(
   mark: Mark,
   taker: Extract<Taker, { type: 'handler' }>,
 ): void {
-  const { owned, req, head } = taken
+  const { owned, req, head, opened } = taken
   const headers = headersFor101(decision.headers)
   owned.release()
+  if (opened !== undefined) greet(owned.socket, opened)
   const ws = state.accepter.accept(req, owned.socket, head, { headers, protocols: taker.protocols })
   if (ws === undefined) {
     owned.socket.destroy()
@@ -72,7 +76,16 @@ function openHandler(
   const connection = connect(state, taken, decision, ws, state.webSocketEnder)
   state.registry.add(ws, connection)
   emitAccepted(state, taken, connection)
+  if (opened === undefined) answerAuthMessage(state, taken, ws, connection)
   serve(ws, connection, mark, taker)
+}
+
+/** The client has had its 101: in the place of a second one it gets the answer to its message. */
+function greet(socket: Duplex, { waiting, greeting }: Opened): void {
+  const switched = (): void => {
+    waiting.send(greeting)
+  }
+  slipHeaders(socket, [], { silent: true, switched, refused: () => undefined })
 }
 
 /** Apart from the above, so that nothing which lives as long as the connection holds on to its request. */
@@ -103,14 +116,16 @@ function openLibrary(
   deliver: Deliver,
   no: (refusal: Refuse) => void,
 ): void {
-  const { owned, req, head, attachment } = taken
+  const { owned, req, head, attachment, opened } = taken
   const { socket } = owned
   owned.release()
   const connection = connect(state, taken, decision, socket, rawSocketEnder)
   let answered = false
   const unhook = slipHeaders(socket, headersFor101(decision.headers), {
+    silent: opened !== undefined,
     switched(): void {
       answered = true
+      opened?.waiting.send(opened.greeting)
       cancel()
       socket.off('close', onClose) // it would hold on to the request for as long as the connection lives
       if (socket.destroyed) return emitAborted(state, taken) // its 'close' has been: nothing would take it off again
@@ -122,7 +137,8 @@ function openLibrary(
     refused(status): void {
       answered = true
       emitRefused(state, taken, 'library', status, undefined)
-      socket.once('finish', () => socket.destroy())
+      if (opened === undefined) socket.once('finish', () => socket.destroy())
+      else refuseOpened(opened, status)
     },
   })
   const fail = (refusal: Refuse): void => {
@@ -143,6 +159,11 @@ function openLibrary(
   }
   socket.once('close', onClose)
   call(state, () => deliver(attachment.server, req, socket, head), fail)
+}
+
+function refuseOpened({ waiting }: Opened, status: number): void {
+  waiting.send(authError({ type: 'no', status, code: 'library', retryAfter: undefined }))
+  waiting.close(closeCodeOf(status), 'library')
 }
 
 /** Runs a library's part: what it throws, at once or later, is not the process's end. */

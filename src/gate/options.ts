@@ -1,6 +1,9 @@
 import { Gate101Error } from '../core/errors.ts'
 import type { IdentityInput } from '../core/identity.ts'
 import type { Scheme } from '../core/scheme.ts'
+import type { SubprotocolForm } from '../credentials/subprotocol.ts'
+import { checkNames } from './check-names.ts'
+import type { FirstMessageOption, FirstMessagePolicy, TicketsOption } from './road-options.ts'
 
 /** What `origins` may be: see {@link GateOptions.origins}. */
 export type OriginsOption =
@@ -24,6 +27,12 @@ export interface LimitsOption {
   readonly answer?: number
   /** Bytes of one message on sockets of `gate.websocket()`. @defaultValue 1048576 */
   readonly message?: number
+  /** Sockets that wait for their first message, over all addresses. @defaultValue 1024 */
+  readonly waiting?: number
+  /** Sockets that wait, for one client address (IPv6: one /64). @defaultValue 16 */
+  readonly waitingPerAddress?: number
+  /** Milliseconds in which the first message must come. @defaultValue 5000 */
+  readonly firstMessage?: number
 }
 
 /**
@@ -51,6 +60,39 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
   /** Addresses and CIDR ranges of proxies whose forwarding headers are believed. @defaultValue none */
   readonly trustedProxies?: readonly string[]
   readonly limits?: LimitsOption
+  /**
+   * Lets a client send its credential in the first message after connecting: where the app refuses a handshake that
+   * carries no explicit credential, the socket opens for the client alone, waits for one message, and the app is asked
+   * again. @defaultValue off
+   */
+  readonly firstMessage?: FirstMessageOption
+  /** Bounds of the tickets that the routes of `gate.ticket()` make. */
+  readonly tickets?: TicketsOption
+  /**
+   * Takes bearer tokens from subprotocol items. `true` is `['gate101']`, the item
+   * `base64url.bearer.authorization.gate101.<base64url>`. @defaultValue off
+   */
+  readonly subprotocolTokens?: boolean | readonly SubprotocolForm[]
+  /**
+   * Takes a bearer token from the URL (RFC 6750 section 2.3): from `access_token`, or the parameter named here. URLs end up
+   * in logs of proxies: prefer tickets. @defaultValue off
+   */
+  readonly dangerouslyAllowQueryToken?: boolean | string
+  /**
+   * Names of cookies that may occur once in a handshake, such as `connect.sid`. Those with the prefix `__Host-` or
+   * `__Secure-` always may only once.
+   */
+  readonly sessionCookies?: readonly string[]
+  /**
+   * How refusals are told: as HTTP answers, or (`'auto'`) by opening and closing at once, with a code that a page can
+   * read, where the client offers the subprotocol `refusal.gate101`. @defaultValue `'http'`
+   */
+  readonly refuse?: 'http' | 'auto'
+  /**
+   * At least 32 bytes from a random generator; of several, the first is used for what is made and all for what is read.
+   * Give the same to all nodes. @defaultValue random for each process
+   */
+  readonly secret?: string | Uint8Array | ReadonlyArray<string | Uint8Array>
 }
 
 /** {@link LimitsOption} with every default filled in. */
@@ -62,25 +104,35 @@ const LIMITS: Limits = {
   deadline: 10_000,
   answer: 1024 * 1024,
   message: 1024 * 1024,
+  waiting: 1024,
+  waitingPerAddress: 16,
+  firstMessage: 5000,
 }
 
 /** Header lines that a handshake may have. */
 export const MAX_HEADERS = 64
 
-const KNOWN = ['identify', 'authenticate', 'credentialHeaders', 'origins', 'hosts', 'trustedProxies', 'limits']
+const KNOWN = [
+  'identify',
+  'authenticate',
+  'credentialHeaders',
+  'origins',
+  'hosts',
+  'trustedProxies',
+  'limits',
+  'firstMessage',
+  'tickets',
+  'subprotocolTokens',
+  'dangerouslyAllowQueryToken',
+  'sessionCookies',
+  'refuse',
+  'secret',
+]
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 function wrong(message: string): Gate101Error {
   return new Gate101Error('GATE101_CONFIG', `createGate: ${message}`)
-}
-
-/** Refuses unknown names: a misspelt option would otherwise silently not protect. */
-export function checkNames(where: string, given: object, known: readonly string[]): void {
-  for (const name of Object.keys(given)) {
-    if (!known.includes(name))
-      throw new Gate101Error('GATE101_CONFIG', `${where}: unknown option "${name}". Known: ${known.join(', ')}.`)
-  }
 }
 
 export function readLimits(given: LimitsOption = {}): Limits {
@@ -107,12 +159,14 @@ export function readSchemes<Claims>(given: GateOptions<never, Claims>['authentic
 export function readCredentialHeaders(
   given: readonly string[] | undefined,
   schemes: readonly Scheme[],
+  firstMessage: FirstMessagePolicy | undefined,
 ): readonly string[] {
   const names = given ?? ['authorization', 'cookie', 'x-api-key']
   if (!Array.isArray(names) || names.some((name) => typeof name !== 'string' || !TOKEN.test(name))) {
     throw wrong('credentialHeaders must be a list of header names.')
   }
-  return [...new Set([...names, ...schemes.flatMap((scheme) => scheme.headers)].map((name) => name.toLowerCase()))]
+  const read = [...schemes.flatMap((scheme) => scheme.headers), ...(firstMessage?.headers ?? [])]
+  return [...new Set([...names, ...read].map((name) => name.toLowerCase()))]
 }
 
 /** Which of the two doors the gate has. @throws Gate101Error where neither or both are given. */

@@ -1,19 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
+import type { HeaderPairs, Refuse } from '../core/decision.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
-
-/**
- * What a WebSocket endpoint answers to a plain request: RFC 9110 section 15.5.22.
- *
- * @param res - says whether the connection stays: Node leaves a Connection field of ours as it is.
- */
-export function plainAnswer(res: ServerResponse): { status: number; headers: HeaderPairs; body: string } {
-  const message = refusalMessage(refuse('websocket_only'))
-  return {
-    ...message,
-    headers: [...message.headers, ['Connection', res.shouldKeepAlive ? 'Upgrade' : 'close, Upgrade']],
-  }
-}
 
 /**
  * Ends a response once the middleware around the route has returned: what it throws or answers after `next()` still

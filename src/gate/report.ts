@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts'
 import type { LiveConnection } from '../connections/connection.ts'
 import { valueOf } from '../core/handshake.ts'
 import type { GateState } from './state.ts'
@@ -45,4 +46,15 @@ export function emitRefused(state: GateState, taken: Asked, code: string, status
 
 export function emitAborted(state: GateState, taken: Taken): void {
   state.emit('aborted', () => ({ type: 'aborted', ...factsOf(state, taken) }))
+}
+
+export function emitEnded(emit: GateState['emit'], clock: Clock, connection: LiveConnection): void {
+  const { id, reason = 'closed', cause } = connection
+  emit('ended', () => ({
+    type: 'ended',
+    time: new Date(clock.now()),
+    connection: id,
+    reason,
+    ...(cause === undefined ? {} : { cause }),
+  }))
 }

@@ -1,11 +1,13 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WebSocket } from 'ws'
 import { Gate101Error } from '../core/errors.ts'
 import type { Connection } from '../connections/connection.ts'
+import type { RefusalMessage } from '../core/refusal-message.ts'
 import { runOf } from '../door/marks.ts'
 import { deliverTo, type Deliver, type Library } from '../upgrade/handover.ts'
-import { checkNames } from './options.ts'
+import { checkNames } from './check-names.ts'
+import { explain } from './explain.ts'
 import { checkCanRunApp } from './runtime.ts'
 import { stateOf } from './state.ts'
 
@@ -47,6 +49,8 @@ export interface Route {
    * @returns false for a plain request, which the adapter answers itself.
    */
   mark(req: IncomingMessage, context: unknown, status?: number, proof?: { name: string; value: string }): boolean
+  /** The answer to a plain request. Never rejects. */
+  explain(req: IncomingMessage, res: ServerResponse, context: unknown): Promise<RefusalMessage>
 }
 
 function anonymousOf(options: AcceptOptions): boolean {
@@ -71,18 +75,24 @@ export function handlerRoute(gate: object, handler: WebSocketHandler, options: W
       'websocket(handler): the handler must be a function (socket, req, connection).',
     )
   checkNames('websocket()', options, ['anonymous', 'protocols'])
-  return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols: protocolsOf(options) })
+  const protocols = protocolsOf(options)
+  const { protocols: spoken } = stateOf(gate)
+  for (const protocol of protocols) spoken.add(protocol)
+  return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols })
 }
 
 export function libraryRoute(gate: object, to: Library | undefined, options: AcceptOptions = {}): Route {
   checkNames('accept()', options, ['anonymous'])
+  stateOf(gate).libraries += 1
   return makeRoute(gate, anonymousOf(options), { type: 'library', deliver: deliverTo(to) })
 }
 
 function makeRoute(gate: object, anonymous: boolean, taker: Taker): Route {
   checkCanRunApp()
-  stateOf(gate).routes += 1
+  const state = stateOf(gate)
+  state.routes += 1
   return {
+    explain: (req, res, context) => explain(state, { req, res, context, anonymous }),
     mark(req, context, status = 101, proof): boolean {
       const run = runOf(req, gate)
       if (run === undefined) return false

@@ -13,8 +13,12 @@ import type { Registry } from '../connections/registry.ts'
 import type { Listener } from '../door/run.ts'
 import type { Caps } from '../handshake/caps.ts'
 import type { ProxyTrust } from '../handshake/trust.ts'
+import type { SubprotocolForm } from '../credentials/subprotocol.ts'
+import type { Tickets } from '../credentials/ticket.ts'
 import type { Accepter } from '../upgrade/accept.ts'
+import type { Waiter } from '../upgrade/waiting.ts'
 import type { Limits } from './options.ts'
+import type { FirstMessagePolicy } from './road-options.ts'
 
 /** One server that a gate is attached to. */
 export interface Attachment {
@@ -38,10 +42,27 @@ export interface GateState {
   readonly credentialHeaders: readonly string[]
   readonly trust: ProxyTrust
   readonly caps: Caps
-  /** The handshake's own rules, in order; the first refusal ends it. */
-  readonly check: (handshake: Handshake) => Refuse | undefined
+  /** The handshake's own rules, in order; the first refusal ends it. First those about its form, Host included. */
+  readonly checkForm: (handshake: Handshake) => Refuse | undefined
+  readonly checkHost: (handshake: Handshake) => Refuse | undefined
+  /**
+   * Those about Origin and cookies.
+   *
+   * @param carried - whether a credential came by a ticket or token, which no browser adds by itself.
+   */
+  readonly checkOrigin: (handshake: Handshake, carried: boolean) => Refuse | undefined
   /** The part of them that holds for the plain requests of an engine, too. */
   readonly checkPlain: (handshake: Handshake) => Refuse | undefined
+  readonly firstMessage: FirstMessagePolicy | undefined
+  readonly subprotocolForms: readonly SubprotocolForm[]
+  /** The parameter of the URL that may carry a token. */
+  readonly queryToken: string | undefined
+  readonly tickets: Tickets
+  /** Refusals may be told by a Close frame, where the client asks for it. */
+  readonly readable: boolean
+  /** Sockets that are open for their client alone. */
+  readonly waitingCaps: Caps
+  readonly waiter: Waiter
   readonly accepter: Accepter
   readonly registry: Registry
   readonly webSocketEnder: Ender<WebSocket>
@@ -54,6 +75,12 @@ export interface GateState {
   nextId: number
   /** How many routes were made: with none, an accepted handshake goes to the only other listener. */
   routes: number
+  /** Whether handshakes may carry a ticket: once something makes them. */
+  ticketsOn: boolean
+  /** Subprotocols that the handlers of routes speak. */
+  readonly protocols: Set<string>
+  /** How many routes hand over to a library, which selects by itself. */
+  libraries: number
   /** How many engine.io servers were given `gate.engine()`. */
   engines: number
   closing: boolean

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Handshake } from '../core/handshake.ts'
 import type { OwnedSocket } from '../upgrade/own.ts'
+import type { WaitingSocket } from '../upgrade/waiting.ts'
 import type { Attachment } from './state.ts'
 
 /** One handshake that the gate holds, from the `upgrade` event to the answer. */
@@ -11,4 +12,15 @@ export interface Taken {
   readonly owned: OwnedSocket
   readonly attachment: Attachment
   readonly startedAt: number
+  /** The client can read a refusal from a Close frame. */
+  readonly readable: boolean
+  /** There where the handshake has waited for its first message. */
+  readonly opened: Opened | undefined
+}
+
+/** The 101 went out before the verdict. */
+export interface Opened {
+  readonly waiting: WaitingSocket
+  /** The message that goes out in the place of a 101. */
+  readonly greeting: string
 }

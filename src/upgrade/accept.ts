@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { HeaderPairs } from '../core/decision.ts'
+import { PLAIN_SUBPROTOCOL, REFUSAL_SUBPROTOCOL } from '../core/subprotocols.ts'
 import { survive } from './own.ts'
 
 /** What the 101 of one handshake says beyond what the protocol asks. */
@@ -53,5 +54,6 @@ function select(offered: ReadonlySet<string>, spoken: readonly string[]): string
   for (const protocol of offered) {
     if (spoken.includes(protocol)) return protocol
   }
-  return false
+  // A browser that has offered something gives up where nothing is selected.
+  return [PLAIN_SUBPROTOCOL, REFUSAL_SUBPROTOCOL].find((protocol) => offered.has(protocol)) ?? false
 }

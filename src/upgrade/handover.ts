@@ -154,6 +154,8 @@ const SWITCHING = 'HTTP/1.1 101 '
 export interface LibraryAnswer {
   switched(): void
   refused(status: number): void
+  /** The 101 has gone out before: neither it nor a refusal is written a second time. */
+  readonly silent?: boolean
 }
 
 /**
@@ -177,17 +179,20 @@ export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: Librar
       return true
     }
     restore()
-    if (status !== 101 || headEnd < 0) {
-      answer.refused(status)
-      return Reflect.apply(write, socket, [text, 'latin1', done])
-    }
-    answer.switched()
-    const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
-    return Reflect.apply(write, socket, [text.slice(0, headEnd) + lines + text.slice(headEnd), 'latin1', done])
+    const switches = status === 101 && headEnd >= 0
+    if (switches) answer.switched()
+    else answer.refused(status)
+    if (!switches && answer.silent === true) return mute(socket)
+    const out = switches ? switching(text, headEnd, headers, answer.silent) : text
+    return Reflect.apply(write, socket, [out, 'latin1', done])
   }
   const hookedEnd = (...given: unknown[]): Duplex => {
     restore()
     answer.refused(statusOf(held + textOf(given[0], given[1])))
+    if (answer.silent === true) {
+      mute(socket)
+      return socket
+    }
     if (held !== '') Reflect.apply(write, socket, [held, 'latin1'])
     return Reflect.apply(end, socket, given)
   }
@@ -199,6 +204,19 @@ export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: Librar
   socket.write = hookedWrite as Duplex['write']
   socket.end = hookedEnd as Duplex['end']
   return restore
+}
+
+function switching(text: string, headEnd: number, headers: HeaderPairs, silent = false): string {
+  if (silent) return text.slice(headEnd + 4)
+  const lines = headers.map(([name, value]) => `\r\n${name}: ${value}`).join('')
+  return text.slice(0, headEnd) + lines + text.slice(headEnd)
+}
+
+/** What a library says in HTTP would be read as frames. */
+function mute(socket: Duplex): true {
+  socket.write = () => true
+  socket.end = () => socket
+  return true
 }
 
 /**

@@ -1,0 +1,156 @@
+import type { IncomingMessage } from 'node:http'
+import { isAccept, refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
+import type { Handshake } from '../core/handshake.ts'
+import { REFUSALS, type RefusalRow } from '../core/refusals.ts'
+import { withCredential } from '../credentials/inject.ts'
+import { readAuthMessage, readCustomHeaders, type AuthMessage } from '../credentials/message.ts'
+import type { Listener } from '../door/run.ts'
+import type { SocketFacts } from '../door/sink.ts'
+import { pathOf } from '../handshake/target.ts'
+import type { FirstMessage } from '../upgrade/waiting.ts'
+import { clientKey } from './address.ts'
+import { discardAnswer } from './answer.ts'
+import { decide, type Decided, type Lost } from './decide.ts'
+import { setRequest, toRequest } from './request.ts'
+import type { FirstMessagePolicy } from './road-options.ts'
+import type { GateState } from './state.ts'
+import type { Refused, Verdict } from './verdict.ts'
+
+/** A handshake whose client has sent a credential in a message. */
+export interface Asked {
+  readonly policy: FirstMessagePolicy
+  readonly handshake: Handshake
+  readonly facts: SocketFacts
+  readonly app: Listener
+}
+
+type Credential = Exclude<AuthMessage, Refuse>
+
+/** Turns the message into headers and asks the door about the handshake again, with these alone. Never rejects. */
+export async function askWithMessage(
+  state: GateState,
+  asked: Asked,
+  message: FirstMessage,
+  lost: Promise<Lost>,
+): Promise<Verdict> {
+  try {
+    const read = await Promise.race([readMessage(asked, message), lost])
+    if (isLost(read)) return stopped(read)
+    if (read.type === 'refuse') return no(read)
+    return await asLimited(state, asked, read, lost)
+  } catch (error) {
+    return no(refuse('app_error', [], error))
+  }
+}
+
+async function readMessage({ policy, handshake }: Asked, { data, isBinary }: FirstMessage): Promise<AuthMessage> {
+  const custom = policy.toHeaders
+  const text = isBinary ? undefined : data.toString()
+  try {
+    if (custom === undefined)
+      return text === undefined ? refuse('bad_auth_message') : readAuthMessage(text, policy.headers)
+    const given = await custom(text ?? new Uint8Array(data), { path: pathOf(handshake.target) })
+    return given === null || given === undefined ? refuse('bad_auth_message') : readCustomHeaders(given, policy.headers)
+  } finally {
+    data.fill(0)
+  }
+}
+
+/** Rule W2: a password is tried only while its account and address have not failed too often. */
+async function asLimited(state: GateState, asked: Asked, read: Credential, lost: Promise<Lost>): Promise<Verdict> {
+  const { account } = read
+  if (account === undefined) return await ask(state, asked, read, lost)
+  const { limiter } = asked.policy
+  const address = clientKey(state, asked.handshake)
+  const admitted = await Promise.race([limiter.admit(account, address), lost])
+  if (isLost(admitted)) return stopped(admitted)
+  if (admitted.type === 'refuse') return { ...no(refuse('too_many_attempts')), retryAfter: admitted.retryAfter }
+  let outcome: 'passed' | 'failed' | 'dropped' = 'dropped'
+  try {
+    if (admitted.delay > 0) await Promise.race([pause(state, admitted.delay), lost])
+    const verdict = await ask(state, asked, read, lost)
+    if (verdict.type === 'accept') outcome = 'passed'
+    else if (verdict.type === 'no' && asked.policy.on.includes(verdict.status)) outcome = 'failed'
+    return verdict
+  } finally {
+    await limiter[outcome](account, address)
+  }
+}
+
+function pause(state: GateState, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    state.clock.after(ms, resolve)
+  })
+}
+
+async function ask(state: GateState, asked: Asked, read: Credential, lost: Promise<Lost>): Promise<Verdict> {
+  const lease = state.caps.enter(() => clientKey(state, asked.handshake))
+  if (typeof lease !== 'function') return no(lease)
+  const handshake = withCredential(asked.handshake, read.headers, state.credentialHeaders)
+  const req = toRequest(handshake, asked.facts)
+  try {
+    const decided = await decide(state, {
+      handshake,
+      req,
+      facts: asked.facts,
+      app: asked.app,
+      phase: 'message',
+      framed: false,
+      lost,
+    })
+    // A password is needed for the verdict alone.
+    if (read.account !== undefined) setRequest(req, asked.handshake)
+    return toVerdict(state, decided, req, read.account === undefined ? handshake : asked.handshake, lost)
+  } finally {
+    lease()
+  }
+}
+
+function toVerdict(
+  state: GateState,
+  decided: Decided,
+  req: IncomingMessage,
+  handshake: Handshake,
+  lost: Promise<Lost>,
+): Verdict {
+  if (decided.type === 'gone') return decided
+  if (decided.type === 'refuse') return no(decided)
+  if (decided.type === 'answer') {
+    void discardAnswer(decided, lost)
+    const { status, headers } = decided.head
+    return { type: 'no', status, code: 'app', retryAfter: retryAfterOf(headers) }
+  }
+  if (!isAccept(decided.decision)) return no(refuse('app_error'))
+  warnOfSession(state, decided.decision.headers)
+  return { type: 'accept', decision: decided.decision, mark: decided.mark, req, handshake }
+}
+
+/** The 101 is out: a cookie cannot be set any more, and the login that it stands for is nobody's. */
+function warnOfSession(state: GateState, headers: HeaderPairs): void {
+  if (!headers.some(([name]) => name.toLowerCase() === 'set-cookie')) return
+  state.warn(
+    'session_write',
+    'The app has set a cookie while it was asked about a first message; the client does not get it. Do not write a login into the session there: passport has the option { session: false }, and gate.phase(req) is "message".',
+  )
+}
+
+function isLost(value: unknown): value is Lost {
+  return typeof value === 'string'
+}
+
+function stopped(lost: Lost): Verdict {
+  return lost === 'gone' ? { type: 'gone' } : no(refuse('handshake_timeout'))
+}
+
+function no(refusal: Refuse): Refused {
+  const { code, status, headers, cause } = refusal
+  const row: RefusalRow = REFUSALS[code]
+  const retryAfter = retryAfterOf([...headers, ...Object.entries(row.headers ?? {})])
+  return { type: 'no', status, code, retryAfter, cause }
+}
+
+/** RFC 9110 section 10.2.3; dates are left out. */
+function retryAfterOf(headers: HeaderPairs): number | undefined {
+  const value = headers.find(([name]) => name.toLowerCase() === 'retry-after')?.[1]
+  return value !== undefined && /^\d{1,8}$/.test(value) ? Number(value) : undefined
+}

@@ -1,0 +1,145 @@
+import { closeCodeOf } from '../core/close-codes.ts'
+import { refuse, type Refuse } from '../core/decision.ts'
+import { offeredSubprotocols, PLAIN_SUBPROTOCOL, REFUSAL_SUBPROTOCOL } from '../core/subprotocols.ts'
+import type { SocketFacts } from '../door/sink.ts'
+import { presentedCredentials } from '../handshake/presented.ts'
+import type { Fault, FirstMessage, WaitingSocket } from '../upgrade/waiting.ts'
+import { clientKey } from './address.ts'
+import { aborted, discardAnswer, refuseTaken } from './answer.ts'
+import type { Decided, Lost } from './decide.ts'
+import { askWithMessage } from './message.ts'
+import { open } from './open.ts'
+import { emitRefused } from './report.ts'
+import { withSubprotocols } from './roads.ts'
+import type { FirstMessagePolicy } from './road-options.ts'
+import type { GateState } from './state.ts'
+import type { Taken } from './taken.ts'
+import { timer } from './timer.ts'
+import { authError, authOk, type Refused, type Verdict } from './verdict.ts'
+
+const WAITABLE: readonly string[] = ['missing_credential', 'expired_credential']
+
+/** Whether this refusal opens a socket that waits: a wrong explicit credential is refused at once. */
+export function mayWait(state: GateState, taken: Taken, decided: Decided): boolean {
+  const policy = state.firstMessage
+  if (policy === undefined || !policy.matches(taken.handshake.target)) return false
+  if (presentedCredentials(taken.handshake, state.credentialHeaders).explicit.length > 0) return false
+  if (decided.type === 'answer') return policy.on.includes(decided.head.status)
+  return decided.type === 'refuse' && WAITABLE.includes(decided.code)
+}
+
+/** Opens the socket for its client alone. What the app answered is dropped, headers and all. */
+export function waitForMessage(state: GateState, taken: Taken, decided: Decided, lost: Promise<Lost>): void {
+  if (decided.type === 'answer') void discardAnswer(decided, lost)
+  const policy = state.firstMessage
+  const lease = state.waitingCaps.enter(() => clientKey(state, taken.handshake))
+  if (policy === undefined || typeof lease !== 'function') {
+    return refuseTaken(state, taken, typeof lease === 'function' ? refuse('app_error') : lease)
+  }
+  const { owned, req, head, handshake } = taken
+  owned.release()
+  owned.socket.once('close', lease)
+  const protocol = selectFor(state, offeredSubprotocols(handshake.headers))
+  const waiting = state.waiter.open(req, owned.socket, head, protocol)
+  if (waiting === undefined) return aborted(state, taken)
+  // ws selects among what is offered; the extensions of the handshake were not taken up.
+  const selected = withSubprotocols(withoutExtensions(taken), protocol === undefined ? [] : [protocol])
+  const one: Waited = { state, policy, taken: { ...taken, handshake: selected }, waiting, lease }
+  void converse(one).catch((error: unknown) => {
+    endWaiting(one, refuse('app_error', [], error))
+  })
+}
+
+interface Waited {
+  readonly state: GateState
+  readonly policy: FirstMessagePolicy
+  readonly taken: Taken
+  readonly waiting: WaitingSocket
+  readonly lease: () => void
+}
+
+function withoutExtensions({ handshake }: Taken): Taken['handshake'] {
+  return { ...handshake, headers: handshake.headers.filter(([name]) => name !== 'sec-websocket-extensions') }
+}
+
+/** What the route will select is not known yet; a browser that offered something gives up where nothing is selected. */
+function selectFor(state: GateState, offered: readonly string[]): string | undefined {
+  const real = offered.filter((item) => item !== REFUSAL_SUBPROTOCOL)
+  const spoken = real.find((item) => state.protocols.has(item))
+  if (spoken !== undefined) return spoken
+  if (real.includes(PLAIN_SUBPROTOCOL)) return PLAIN_SUBPROTOCOL
+  return state.libraries > 0 || state.routes === 0
+    ? (real[0] ?? offered[0])
+    : offered.find((item) => !real.includes(item))
+}
+
+async function converse(one: Waited): Promise<void> {
+  const { state, waiting } = one
+  const timeout = timer(state, state.limits.firstMessage)
+  const first = await Promise.race([waiting.first, timeout.passed])
+  timeout.cancel()
+  if (first === 'passed') return endWaiting(one, refuse('auth_timeout'))
+  if (typeof first === 'string') return endFault(one, first)
+  if (state.closing) return endWaiting(one, refuse('closing'))
+  await judge(one, first)
+}
+
+async function judge(one: Waited, message: FirstMessage): Promise<void> {
+  const { state, policy, taken, waiting } = one
+  const timeout = timer(state, state.limits.deadline)
+  let fault: Fault | undefined
+  const lost = Promise.race([
+    waiting.fault.then((what): Lost => {
+      fault = what
+      return 'gone'
+    }),
+    timeout.passed.then((): Lost => 'deadline'),
+  ])
+  const { handshake, owned, attachment } = taken
+  const facts = owned.socket as SocketFacts
+  const verdict = await askWithMessage(state, { policy, handshake, facts, app: attachment.app }, message, lost)
+  timeout.cancel()
+  if (fault !== undefined) return endFault(one, fault)
+  if (verdict.type === 'gone') return endFault(one, 'gone')
+  if (verdict.type === 'no') return tell(one, verdict)
+  if (state.closing) return endWaiting(one, refuse('closing'))
+  openWaited(one, verdict)
+}
+
+function openWaited(one: Waited, verdict: Extract<Verdict, { type: 'accept' }>): void {
+  const { state, taken, waiting, lease } = one
+  const head = waiting.detach()
+  if (head === undefined) return endWaiting(one, refuse('bad_auth_message'))
+  const { req, handshake, decision, mark } = verdict
+  req.url = handshake.target
+  lease()
+  const greeting = authOk(decision.identity, state.clock.now())
+  open(state, { ...taken, req, handshake, head, opened: { waiting, greeting } }, decision, mark, (refusal) => {
+    endWaiting(one, refusal)
+  })
+}
+
+/** The verdict was no. */
+function tell({ state, taken, waiting }: Waited, verdict: Refused): void {
+  emitRefused(state, taken, verdict.code, verdict.status, verdict.cause)
+  if (verdict.code !== 'bad_auth_message') waiting.send(authError(verdict))
+  waiting.close(closeCodeOf(verdict.status), verdict.code)
+}
+
+/** There was no verdict. */
+function endWaiting({ state, taken, waiting }: Waited, refusal: Refuse): void {
+  emitRefused(state, taken, refusal.code, refusal.status, refusal.cause)
+  waiting.close(closeCodeOf(refusal.status), refusal.code)
+}
+
+const FAULTS = {
+  second_message: 'bad_auth_message',
+  too_many_frames: 'too_many_frames',
+  too_big: 'message_too_big',
+  bad_frame: 'bad_frame',
+} as const
+
+function endFault(one: Waited, fault: Fault): void {
+  if (fault !== 'gone') return endWaiting(one, refuse(FAULTS[fault]))
+  aborted(one.state, one.taken)
+}
