@@ -37,7 +37,20 @@ export function prepare(port, job) {
     bytes: send === undefined ? undefined : frame(send),
     count,
   }))
-  return { port, status, requests, steps, until: job.until, next: 0 }
+  const mint = job.ticket === undefined ? undefined : mintText(port, job.ticket)
+  return { port, status, requests, steps, mint, until: job.until, next: 0 }
+}
+
+function mintText(port, { path, headers }) {
+  const lines = [
+    `POST ${path} HTTP/1.1`,
+    `Host: 127.0.0.1:${port}`,
+    'Content-Type: application/json',
+    'Content-Length: 2',
+  ]
+  for (const [name, value] of Object.entries(headers))
+    lines.push(`${name}: ${value === 'same-origin' ? `http://127.0.0.1:${port}` : value}`)
+  return `${lines.join('\r\n')}\r\n\r\n{}`
 }
 
 /** One connection of the load, from the first byte to the end of what its job waits for. */
@@ -48,6 +61,7 @@ class Client {
   #head = ''
   #step = -1
   #target = 0
+  #minting
   #done
 
   constructor(ready, done, options = {}) {
@@ -55,12 +69,13 @@ class Client {
     this.#done = done
     const request = ready.requests[ready.next++ & 63]
     this.#accept = request.accept
+    this.#minting = ready.mint === undefined ? undefined : request.bytes
     this.socket = net.connect({ port: ready.port, host: '127.0.0.1', noDelay: true, ...options })
     this.socket.on('data', (chunk) => this.#onData(chunk))
     this.socket.on('error', () => {})
     this.socket.on('end', () => this.#onEnd())
     this.socket.on('close', () => this.#fail('closed early'))
-    this.socket.write(request.bytes)
+    this.socket.write(ready.mint ?? request.bytes)
   }
 
   #fail(why) {
@@ -78,6 +93,7 @@ class Client {
   #onData(chunk) {
     if (this.#step >= 0) return this.#onFrames(chunk)
     const text = chunk.toString('latin1')
+    if (this.#minting !== undefined) return this.#onTicket(text)
     const before = this.#head.length
     this.#head += text
     const end = this.#head.indexOf('\r\n\r\n')
@@ -92,6 +108,17 @@ class Client {
     this.#startStep()
     const rest = chunk.subarray(end + 4 - before)
     if (rest.length > 0) this.#onFrames(rest)
+  }
+
+  /** The answer to the request for a ticket; the handshake follows on the same connection. */
+  #onTicket(text) {
+    this.#head += text
+    const url = /"url":"([^"]+)"/.exec(this.#head)?.[1]
+    if (url === undefined) return this.#head.includes('\r\n\r\n{"error') ? this.#fail('no ticket') : undefined
+    const bytes = this.#minting.toString('latin1').replace(/^GET \S+/, `GET ${url}`)
+    this.#minting = undefined
+    this.#head = ''
+    this.socket.write(bytes, 'latin1')
   }
 
   #problem() {

@@ -12,6 +12,21 @@ const misshapen = { headers: { ...headers, 'Sec-WebSocket-Protocol': 'a, a' }, s
 const overCap = { headers, status: 503, blocker: { path: '/never', headers } }
 const echo = (bytes) => ({ headers, message: 'x'.repeat(bytes), count: bytes > 10_000 ? 2000 : 12_000 })
 
+const bearer = { Authorization: `Bearer ${KEY}`, Origin: 'same-origin' }
+const token = `base64url.bearer.authorization.gate101.${Buffer.from(KEY).toString('base64url')}`
+const message = JSON.stringify({ type: 'auth', token: KEY })
+/** The same token by each road. A ticket is asked for on the connection that then uses it. */
+const ROADS = {
+  header: { headers: bearer },
+  'ticket, asked for and used': { headers: { Origin: 'same-origin' }, ticket: { path: '/ws/ticket', headers: bearer } },
+  'subprotocol token': { headers: { Origin: 'same-origin', 'Sec-WebSocket-Protocol': `gate101, ${token}` } },
+  'first message': {
+    path: '/ws/login',
+    headers: { Origin: 'same-origin' },
+    steps: [{ send: message, await: 1 }],
+  },
+}
+
 const one = (server, job) => [{ server, job }]
 
 /** `of` and `over` are lists: the cost of a list is the sum of its parts. `metric: 'closing'` is about the end instead. */
@@ -84,6 +99,13 @@ export const ROWS = [
     of: one('gate-express', accepted),
     over: one('ws', accepted),
   },
+
+  ...Object.entries(ROADS).map(([road, job]) => ({
+    group: 'roads',
+    name: `accepted by ${road}, scheme door, over \`ws\` with the same work by hand`,
+    of: one('gate-roads', job),
+    over: one('roads-by-hand', job),
+  })),
 
   {
     group: 'refused',

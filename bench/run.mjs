@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url))
-const GROUPS = ['handshake', 'refused', 'messages', 'held', 'syscalls', 'memory', 'peers']
+const GROUPS = ['handshake', 'roads', 'refused', 'messages', 'held', 'syscalls', 'memory', 'peers']
 const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: GROUPS.join(',') },

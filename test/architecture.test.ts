@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 interface Manifest {
-  readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly bin: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
 }
@@ -70,6 +70,14 @@ for (const [path, text, fault] of WRONG) {
   })
 }
 
+/** What a browser gets has nothing of Node in it. */
+const CLIENT = {
+  types: './dist/client.d.ts',
+  browser: './dist/client/browser.js',
+  node: './dist/client.js',
+  default: './dist/client/browser.js',
+}
+
 test('the walls have doors', () => {
   const right: ReadonlyArray<readonly [path: string, text: string]> = [
     ['index.ts', `import { a } from './gate/a.ts'\nexport { b, type C } from './core/b.ts'`],
@@ -101,7 +109,8 @@ test('every entry is exported by package.json, and nothing else is', () => {
   assert.deepEqual(Object.keys(exported).toSorted(), entries.map(subpathOf).toSorted())
   for (const entry of entries) {
     const built = `./dist/${entry.replace(/\.ts$/, '')}`
-    assert.deepEqual(exported[subpathOf(entry)], { types: `${built}.d.ts`, default: `${built}.js` })
+    const plain = { types: `${built}.d.ts`, default: `${built}.js` }
+    assert.deepEqual(exported[subpathOf(entry)], entry === 'client.ts' ? CLIENT : plain)
   }
   assert.equal(existsSync(join(root, 'src', COMMAND)), true)
   assert.deepEqual(manifest.bin, { gate101: 'dist/cli.js' })

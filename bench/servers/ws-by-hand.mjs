@@ -4,31 +4,10 @@ import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
 import { isKey } from '../api-key.mjs'
 import { echo } from '../echo.mjs'
-
-const PATH = /^(?:\/[A-Za-z0-9_~-]+)+(?:\?[A-Za-z0-9_~.&=-]*)?$/
-const SINGLE = new Set(['host', 'origin', 'x-api-key', 'authorization', 'sec-websocket-key', 'sec-websocket-version'])
+import { misshapen } from '../shape.mjs'
 
 // Not a closure: one that shares a scope with `req` would keep it for as long as the connection lives.
 const survive = () => {}
-
-function refusal(req) {
-  const { headers, rawHeaders } = req
-  if (rawHeaders.length > 128) return 431
-  const seen = new Set()
-  for (let n = 0; n < rawHeaders.length; n += 2) {
-    const name = rawHeaders[n].toLowerCase()
-    if (!SINGLE.has(name)) continue
-    if (seen.has(name)) return 400
-    seen.add(name)
-  }
-  if (req.method !== 'GET' || req.httpVersion !== '1.1' || headers['sec-websocket-version'] !== '13') return 400
-  if (headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined) return 400
-  if (!PATH.test(req.url)) return 400
-  const host = headers.host ?? ''
-  if (!/^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host)) return 421
-  if (headers.origin !== undefined && headers.origin !== `http://${host}`) return 403
-  return isKey(headers['x-api-key']) ? 0 : 401
-}
 
 export default function start() {
   const wss = new WebSocketServer({ noServer: true, clientTracking: false })
@@ -47,7 +26,7 @@ export default function start() {
     socket.on('error', survive)
     if (pending >= 2048) return socket.destroy()
     pending++
-    const status = await refusal(req)
+    const status = await (misshapen(req) || (isKey(req.headers['x-api-key']) ? 0 : 401))
     pending--
     clearTimeout(deadline)
     if (status !== 0) {

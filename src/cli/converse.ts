@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline'
-import type { RawData, WebSocket } from 'ws'
+import type { DialSocket } from '../client.ts'
 import { EXIT } from './exit.ts'
-import { closeLine, messageLine } from './messages.ts'
+import { BROKEN, closeLine, messageLine } from './messages.ts'
 import { outputOn } from './output.ts'
 
 /** Sends the lines of standard input and prints what comes back, until either side ends. */
-export function converse(socket: WebSocket, signal: AbortSignal): Promise<number> {
+export function converse(socket: DialSocket, signal: AbortSignal): Promise<number> {
   const notes = outputOn(process.stderr)
   const messages = outputOn(process.stdout)
   const protocol = socket.protocol === '' ? '' : ` with the subprotocol ${socket.protocol}`
@@ -23,9 +23,11 @@ export function converse(socket: WebSocket, signal: AbortSignal): Promise<number
   lines.on('close', leave)
   signal.addEventListener('abort', leave)
   return new Promise((resolve) => {
-    socket.on('message', (data: RawData, isBinary: boolean) => messages.line(messageLine(data, isBinary)))
-    socket.on('error', () => notes.line('The server broke the WebSocket protocol.'))
-    socket.on('close', (code, reason) => {
+    socket.on('message', ({ data }) => messages.line(messageLine(data)))
+    socket.on('error', ({ error }) => {
+      if (error.code === 'bad_response') notes.line(BROKEN)
+    })
+    socket.on('close', ({ code, reason }) => {
       lines.off('close', leave)
       lines.close()
       process.stdin.destroy()

@@ -23,7 +23,9 @@ export async function runDial(args: readonly string[]): Promise<number> {
 }
 
 async function open({ url, headers, protocols, send, timeout }: DialArguments, signal: AbortSignal): Promise<number> {
-  const socket = await dial(url, { headers, protocols, timeout, signal })
+  // Who types a URL and a header means them; nothing here is to come back by itself.
+  const options = { dangerouslyAllowPlaintext: true, reconnect: false } as const
+  const socket = await dial(url, { headers, protocols, timeout, signal, ...options })
   if (send !== undefined) return await sendOnce(socket, send, timeout, signal)
   return await converse(socket, signal)
 }

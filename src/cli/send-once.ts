@@ -1,10 +1,10 @@
-import type { RawData, WebSocket } from 'ws'
+import type { DialSocket } from '../client.ts'
 import { EXIT } from './exit.ts'
-import { closeLine, messageLine } from './messages.ts'
+import { BROKEN, closeLine, messageLine } from './messages.ts'
 import { outputOn } from './output.ts'
 
 /** Sends one text, prints the first message that comes back and closes. */
-export function sendOnce(socket: WebSocket, text: string, timeout: number, signal: AbortSignal): Promise<number> {
+export function sendOnce(socket: DialSocket, text: string, timeout: number, signal: AbortSignal): Promise<number> {
   return new Promise((resolve) => {
     let result: number | undefined
     const end = (code: number, complaint?: string): void => {
@@ -18,12 +18,15 @@ export function sendOnce(socket: WebSocket, text: string, timeout: number, signa
     }
     const timer = setTimeout(() => end(EXIT.unreachable, `No message came back within ${timeout / 1000} s.`), timeout)
     signal.addEventListener('abort', () => end(EXIT.interrupted))
-    socket.once('message', (data: RawData, isBinary: boolean) => {
-      outputOn(process.stdout).line(messageLine(data, isBinary))
+    const off = socket.on('message', ({ data }) => {
+      off()
+      outputOn(process.stdout).line(messageLine(data))
       end(EXIT.ok)
     })
-    socket.on('error', () => end(EXIT.unreachable, 'The server broke the WebSocket protocol.'))
-    socket.on('close', (code, reason) => {
+    socket.on('error', ({ error }) => {
+      if (error.code === 'bad_response') end(EXIT.unreachable, BROKEN)
+    })
+    socket.on('close', ({ code, reason }) => {
       end(EXIT.refused, closeLine(code, reason))
       resolve(result ?? EXIT.refused)
     })

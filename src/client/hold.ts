@@ -1,72 +1,71 @@
-import type { RawData, WebSocket } from 'ws'
-
 const MAX_HELD = 1024
 const MAX_HELD_BYTES = 1024 * 1024
 
-type Message = [data: RawData, isBinary: boolean]
+/** Who waits for messages: nobody, somebody for one, or somebody for each from now on. */
+type Wanted = number
 
 /**
- * Keeps messages until the caller has its first `message` listener, then hands them on in order, one a turn, so that a
- * caller who awaits each with `once()` gets each. For the first turn nothing is read at all: listeners for `error` and
- * `close` that are attached right after the await hear everything.
+ * Keeps messages until somebody wants them, then hands them on in order. Who wants one gets one; the others wait for the
+ * next who asks.
  *
- * A caller who never listens must not stall the connection: past 1024 messages or 1 MiB they are dropped, as `ws` drops
- * messages that nobody listens for. Nothing of this is left on the socket once it has served.
+ * A caller who never listens must not fill the memory: past 1024 messages or 1 MiB they are dropped, as a WebSocket drops
+ * messages that nobody listens for.
  */
-export function holdMessages(socket: WebSocket): void {
-  const held: Message[] = []
-  let bytes = 0
-  let state: 'keeping' | 'handing-on' | 'done' = 'keeping'
+export class Hold {
+  readonly #dispatch: (event: Event) => void
+  #held: Array<{ readonly event: Event; readonly size: number }> = []
+  #bytes = 0
+  #wanted: Wanted = 0
+  #readers = 0
 
-  const keep = (data: RawData, isBinary: boolean): void => {
-    held.push([data, isBinary])
-    bytes += Array.isArray(data) ? 0 : data.byteLength
-    if (held.length > MAX_HELD || bytes > MAX_HELD_BYTES) letGo()
+  constructor(dispatch: (event: Event) => void) {
+    this.#dispatch = dispatch
   }
-  const onListener = (event: string | symbol): void => {
-    if (event !== 'message' || state !== 'keeping') return
-    socket.off('message', keep)
-    if (held.length === 0) return letGo()
-    state = 'handing-on'
-    // No frame may overtake what is held.
-    socket.pause()
-    setImmediate(handOn)
+
+  push(event: Event, data: unknown): void {
+    const { length = 0, size = length, byteLength = size }: Sized = Object(data)
+    this.#held.push({ event, size: byteLength })
+    this.#bytes += byteLength
+    this.flush()
+    if (this.#held.length <= MAX_HELD && this.#bytes <= MAX_HELD_BYTES) return
+    this.#held.length = 0
+    this.#wanted = Infinity
   }
-  const handOn = (): void => {
-    if (state !== 'handing-on') return
-    if (held.length === 0) return letGo()
-    if (socket.listenerCount('message') === 0) return keepAgain()
-    emitNext()
-    setImmediate(handOn)
+
+  get #isWanted(): boolean {
+    return this.#wanted + this.#readers > 0
   }
-  const emitNext = (): void => {
-    const next = held.shift()
-    if (next !== undefined) socket.emit('message', ...next)
+
+  /** Not at once: who wants messages may attach more listeners right after. */
+  want(count: Wanted): void {
+    this.#wanted = Math.max(this.#wanted, count)
+    queueMicrotask(() => this.flush())
   }
-  /** A `once` listener has had its message; the others wait for the next listener. */
-  const keepAgain = (): void => {
-    socket.on('message', keep)
-    state = 'keeping'
-    socket.resume()
+
+  /** Somebody reads every message, until the returned function is called with those that were not used. */
+  read(): (unused: readonly Event[]) => void {
+    this.#readers += 1
+    this.want(0)
+    return (unused) => {
+      this.#readers -= 1
+      if (!this.#isWanted) this.#held.unshift(...unused.map((event) => ({ event, size: 0 })))
+    }
   }
-  /** Stands before the caller's own `close` listeners: what came before the end is heard before it. */
-  const onClose = (): void => {
-    if (state !== 'handing-on') return
-    for (const message of held.splice(0)) socket.emit('message', ...message)
+
+  /** Hands on what somebody wants. */
+  flush(): void {
+    while (this.#isWanted) {
+      const next = this.#held.shift()
+      if (next === undefined) return
+      this.#bytes -= next.size
+      if (this.#wanted === 1) this.#wanted = 0
+      this.#dispatch(next.event)
+    }
   }
-  const letGo = (): void => {
-    state = 'done'
-    held.length = 0
-    socket.off('message', keep)
-    socket.off('newListener', onListener)
-    socket.off('close', onClose)
-    socket.resume()
-  }
-  socket.on('message', keep)
-  socket.on('newListener', onListener)
-  socket.on('close', onClose)
-  socket.pause()
-  setImmediate(() => {
-    if (state === 'keeping') socket.resume()
-  })
+}
+
+interface Sized {
+  readonly byteLength?: number
+  readonly length?: number
+  readonly size?: number
 }

@@ -1,41 +1,40 @@
-import { REFUSALS, type RefusalCode } from '../core/refusals.ts'
-import { DialError, type DialAdvice, type DialHeaders } from './dial-error.ts'
+import type { DialAdvice, DialError, DialPhase, Fail } from './dial-error.ts'
 
-/** Bytes of a refusal's body that are read. */
+/** Characters of a refusal's body that are read. */
 export const MAX_BODY = 64 * 1024
 
-/** The error for a server that answered with HTTP instead of opening the WebSocket. */
-export function refusalError(url: string, status: number, headers: DialHeaders, body: string): DialError {
-  const advice = readAdvice(body)
-  const answer = { status, headers, body, advice }
-  return new DialError({
-    code: 'refused',
-    url,
-    answer,
-    message: `${url} refused the handshake: ${describe(status, advice)}`,
-  })
-}
-
-/** The advice in the body of a refusal: `{ error, message, fix }`, all texts. */
-function readAdvice(body: string): DialAdvice | undefined {
-  if (!/^\s*\{/.test(body)) return undefined
+/** The object that a JSON text holds, or an empty one. */
+export function parseObject(text: unknown): Readonly<Record<string, unknown>> {
   try {
-    const { error, message, fix }: Readonly<Record<string, unknown>> = JSON.parse(body)
-    if (typeof error !== 'string' || typeof message !== 'string' || typeof fix !== 'string') return undefined
-    return Object.freeze({ error, message, fix })
+    return { ...JSON.parse(text as string) }
   } catch {
-    return undefined
+    return {}
   }
 }
 
-/** Texts of our own table only: what the server wrote may repeat the credential. */
-function describe(status: number, advice: DialAdvice | undefined): string {
-  if (advice === undefined) return `${status}.`
-  if (!isKnown(advice.error)) return `${status}. The server says how to mend it: see error.advice.`
-  const { message, fix } = REFUSALS[advice.error]
-  return `${status} ${advice.error}. ${message} ${fix}`
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
-function isKnown(code: string): code is RefusalCode {
-  return Object.hasOwn(REFUSALS, code)
+/** The advice in the body of a refusal: `{ error, message, fix }`, all texts. */
+export function readAdvice(body: string): DialAdvice | undefined {
+  const { error, message, fix } = parseObject(body)
+  return isText(error) && isText(message) && isText(fix) ? { error, message, fix } : undefined
+}
+
+/** The advice for a code that came alone. */
+export function adviceOf(code: unknown): DialAdvice | undefined {
+  return isText(code) && code !== '' ? { error: code, message: '', fix: '' } : undefined
+}
+
+const STATUS: Readonly<Record<number, number>> = { 1009: 413, 1011: 500, 1013: 503 }
+const LOST = [1001, 1005, 1006, 1012, 1014, 1015]
+
+/** The error that a Close stands for. */
+export function closeError(fail: Fail, phase: DialPhase, closeCode: number, reason: string): DialError {
+  const facts = { phase, closeCode }
+  const status = closeCode >= 4300 && closeCode < 4600 ? closeCode - 4000 : STATUS[closeCode]
+  if (status !== undefined || closeCode >= 3000)
+    return fail('refused', { ...facts, answer: { status, advice: adviceOf(reason) } })
+  return fail(LOST.includes(closeCode) ? 'unreachable' : 'bad_response', facts)
 }

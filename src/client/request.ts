@@ -1,108 +1,161 @@
-import { DialError } from './dial-error.ts'
+import type { DialError, Fail } from './dial-error.ts'
+import type { HeaderMap } from './headers.ts'
+import type { Runtime } from './runtime.ts'
 
 /** Header fields to send: a list is sent as several fields of one name. */
-export type DialRequestHeaders = Readonly<Record<string, string | readonly string[]>>
+export type DialRequestHeaders = HeaderMap
+
+/** How a credential travels: see `docs/client.md`. */
+export type DialRoad = 'headers' | 'cookie' | 'ticket' | 'subprotocol' | 'message'
+
+/** What to send now: some headers, a token, or a user name and password. */
+export interface DialCredentials {
+  readonly headers?: DialRequestHeaders | undefined
+  /** For `Authorization: Bearer` (RFC 6750). */
+  readonly token?: string | undefined
+  /** For `Authorization: Basic` (RFC 7617), with `password`. */
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+}
+
+/**
+ * Why a credential is asked for: for the `first` attempt; to `reconnect` after a loss; because the server did not take the
+ * last one any more (`expired`: 401, 4401; once); because it `refused` for another reason, which may pass (408, 429, 503).
+ */
+export type DialReason = 'first' | 'reconnect' | 'expired' | 'refused'
+
+export interface DialWhy {
+  /** From 1; from 1 again after a connection that lasted. */
+  readonly attempt: number
+  readonly reason: DialReason
+}
+
+export type DialCredentialsCallback = (
+  why: DialWhy,
+) => DialCredentials | null | undefined | Promise<DialCredentials | null | undefined>
+
+export interface DialTicket {
+  /** Where tickets are made, relative to the URL that is dialled. */
+  readonly url: string
+  /** Sent with the request for a ticket, beside the credential. */
+  readonly headers?: DialRequestHeaders | undefined
+  /** In place of the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch | undefined
+}
+
+export interface DialReconnect {
+  /** Milliseconds: the first wait is random between 0 and this, each further one up to twice as long. @defaultValue 1000 */
+  readonly minDelay?: number | undefined
+  /** Milliseconds that no wait exceeds, unless the server asks for more with Retry-After. @defaultValue 30000 */
+  readonly maxDelay?: number | undefined
+  /** Attempts in a row until it gives up. @defaultValue no bound */
+  readonly attempts?: number | undefined
+}
 
 export interface DialOptions {
-  /** Sent with the handshake: this is where credentials belong. */
+  /** Sent with the handshake where the runtime can, else they travel as {@link DialOptions.credentials | credentials} do. */
   readonly headers?: DialRequestHeaders | undefined
   /** Subprotocols to offer (RFC 6455 section 1.9). A server that selects none of them fails the dial. */
   readonly protocols?: string | readonly string[] | undefined
   /** Gives up dialling. Once the WebSocket is open the signal has no meaning any more. */
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds until the WebSocket is open, or a refusal was read. @defaultValue 10000 */
+  /** Milliseconds until the WebSocket is open, or a refusal was read; for each reconnection as well. @defaultValue 10000 */
   readonly timeout?: number | undefined
+  /** Called before every attempt; says what to send now. Null stops a connection that had a credential. */
+  readonly credentials?: DialCredentialsCallback | undefined
+  /**
+   * Roads in order of preference: the first one that can carry the credential is taken.
+   * @defaultValue `['headers']` in Node, Deno and Bun; `['ticket', 'cookie', 'subprotocol', 'message']` in browsers
+   */
+  readonly roads?: readonly DialRoad[] | undefined
+  /** Where tickets are made: switches the road `ticket` on. */
+  readonly ticket?: string | DialTicket | undefined
+  /** How to come back after the connection was lost. `false`: not at all. @defaultValue `{}` */
+  readonly reconnect?: false | DialReconnect | undefined
+  /** The only hosts (with `:port` where it is not the default one) that may be dialled, for URLs that others can influence. */
+  readonly allowedHosts?: readonly string[] | undefined
+  /** Lets credentials travel unencrypted (`ws:`) to another machine. @defaultValue false */
+  readonly dangerouslyAllowPlaintext?: boolean | undefined
+}
+
+export interface Login {
+  readonly username: string
+  readonly password: string
 }
 
 /** A request to dial, checked. */
-export interface DialRequest {
+export interface DialRequest extends Omit<DialOptions, 'protocols'> {
+  /** Without user name and password. */
   readonly url: URL
   /** The URL as errors may show it. */
   readonly shown: string
-  readonly headers: Readonly<Record<string, string | string[]>>
-  readonly protocols: string[]
-  readonly signal: AbortSignal | undefined
+  /** Those that may be credentials. */
+  readonly headers: HeaderMap
+  /** The others. */
+  readonly plain: HeaderMap
+  /** From the URL. */
+  readonly login: Login | undefined
+  readonly protocols: readonly string[]
   readonly timeout: number
+  readonly ticket: DialTicket | undefined
+  readonly reconnect: false | DialReconnect
+  readonly fail: Fail
 }
 
-const KNOWN = ['headers', 'protocols', 'signal', 'timeout']
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
-const OURS = new Set([
-  'connection',
-  'content-length',
-  'sec-websocket-accept',
-  'sec-websocket-extensions',
-  'sec-websocket-key',
-  'sec-websocket-version',
-  'transfer-encoding',
-  'upgrade',
-])
-const MAX_TIMEOUT = 2 ** 31 - 1
+/** Every option that there is; Node looks at the values, too. */
+export const OPTIONS: readonly string[] = [
+  'headers',
+  'protocols',
+  'signal',
+  'timeout',
+  'credentials',
+  'roads',
+  'ticket',
+  'reconnect',
+  'allowedHosts',
+  'dangerouslyAllowPlaintext',
+] satisfies ReadonlyArray<keyof DialOptions>
 
 /** @throws DialError `bad_request`; the texts hold neither values of headers nor protocols: both may be credentials. */
-export function readRequest(url: string | URL, options: DialOptions): DialRequest {
-  const parsed = readUrl(url)
-  const shown = shownUrl(parsed)
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.includes(name)) throw wrong(shown, `dial() knows the options ${KNOWN.join(', ')} and no other.`)
+export function readRequest(
+  given: string | URL,
+  options: DialOptions,
+  { base, fail, check }: Pick<Runtime, 'base' | 'fail' | 'check'>,
+): DialRequest {
+  const wrong = (what: string, place = ''): DialError => fail({ code: 'bad_request', url: place, what })
+  let url
+  let login
+  try {
+    url = new URL(given, base)
+    url.protocol = url.protocol.replace('http', 'ws')
+    login = takeLogin(url)
+  } catch {
+    // What was thrown may repeat the URL, password included.
+    throw wrong('url')
   }
-  const { signal, timeout = 10_000 } = options
-  if (typeof timeout !== 'number' || !(timeout > 0 && timeout <= MAX_TIMEOUT)) {
-    throw wrong(shown, `timeout must be a number of milliseconds from 1 to ${MAX_TIMEOUT}.`)
-  }
-  if (signal !== undefined && typeof signal.addEventListener !== 'function')
-    throw wrong(shown, 'signal must be an AbortSignal.')
+  if (!/^wss?:$/.test(url.protocol)) throw wrong('scheme')
+  const shown = `${url.protocol}//${url.host}${url.pathname}${url.search && '?...'}`
+  const { protocols = [], timeout = 10_000, ticket, allowedHosts } = options
+  if (!Object.keys(options).every((name) => OPTIONS.includes(name))) throw wrong('options', shown)
+  if (allowedHosts !== undefined && ![...allowedHosts].includes(url.host)) throw wrong('allowedHosts', shown)
   return {
-    url: parsed,
+    ...options,
+    ...check(shown, url, options),
+    fail: (code, facts, cause) => fail({ code, url: shown, ...facts }, cause),
+    url,
     shown,
-    headers: readHeaders(shown, options.headers),
-    protocols: readProtocols(shown, options.protocols),
-    signal,
+    login,
+    protocols: [protocols].flat(),
     timeout,
+    ticket: typeof ticket === 'string' ? { url: ticket } : ticket,
+    reconnect: options.reconnect ?? {},
   }
 }
 
-function wrong(url: string, message: string): DialError {
-  return new DialError({ code: 'bad_request', url, message })
-}
-
-function readUrl(given: string | URL): URL {
-  // The URL parser's own error repeats its input, password included.
-  const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined
-  if (url === undefined) throw wrong('', 'The URL is not valid. Write it like ws://localhost:8080/ws.')
-  if (!['ws:', 'wss:', 'http:', 'https:'].includes(url.protocol))
-    throw wrong('', 'The URL must start with ws:// or wss://.')
-  url.protocol = url.protocol.replace('http', 'ws')
-  if (url.hash !== '') throw wrong(shownUrl(url), 'The URL of a WebSocket has no fragment (#).')
-  return url
-}
-
-function shownUrl(url: URL): string {
-  return `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?...'}`
-}
-
-function readHeaders(shown: string, given: DialRequestHeaders = {}): Record<string, string | string[]> {
-  const headers: Record<string, string | string[]> = {}
-  for (const [name, value] of Object.entries(given)) {
-    if (!TOKEN.test(name)) throw wrong(shown, 'A header name has letters, digits and - only.')
-    const lower = name.toLowerCase()
-    if (OURS.has(lower)) throw wrong(shown, `The handshake itself sets the header ${lower}.`)
-    if (lower === 'sec-websocket-protocol') throw wrong(shown, 'Offer subprotocols with the option protocols.')
-    const values: readonly unknown[] = Array.isArray(value) ? value : [value]
-    if (!values.every((one) => typeof one === 'string' && FIELD_VALUE.test(one))) {
-      throw wrong(shown, `The value of the header ${lower} is no text that HTTP can carry (RFC 9110 section 5.5).`)
-    }
-    headers[name] = typeof value === 'string' ? value : [...value]
-  }
-  return headers
-}
-
-function readProtocols(shown: string, given: string | readonly string[] = []): string[] {
-  const protocols: readonly unknown[] = typeof given === 'string' ? [given] : given
-  if (!Array.isArray(protocols) || !protocols.every((one) => typeof one === 'string' && TOKEN.test(one))) {
-    throw wrong(shown, "Each subprotocol must be a token: letters, digits and !#$%&'*+-.^_`|~.")
-  }
-  if (new Set(protocols).size !== protocols.length) throw wrong(shown, 'Offer each subprotocol once.')
-  return protocols
+/** Takes user name and password out of the URL: no WebSocket of a browser takes them there. */
+function takeLogin(url: URL): Login | undefined {
+  const { username, password } = url
+  if (username + password === '') return undefined
+  url.username = url.password = ''
+  return { username: decodeURIComponent(username), password: decodeURIComponent(password) }
 }

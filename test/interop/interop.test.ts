@@ -7,6 +7,7 @@ import { WebSocket as Undici } from 'undici'
 import { WebSocket } from 'ws'
 import { dial, DialError } from '../../src/client.ts'
 import { createGate } from '../../src/index.ts'
+import { next } from '../support/next.ts'
 import { findCurl, skipWithout } from '../support/debian.ts'
 import { listen, type Listening } from '../support/servers.ts'
 import { goDialler, pythonDialler, run } from './programs.ts'
@@ -101,10 +102,10 @@ test('ws is refused with the answer of the middleware', async () => {
 test('dial is let in and refused', async () => {
   const socket = await dial(url, { headers: { 'x-api-key': KEY } })
   socket.send('hello, dial')
-  const [data] = await once(socket, 'message')
-  assert.equal(String(data), 'hello, dial')
+  const { data } = await next(socket, 'message')
+  assert.equal(data, 'hello, dial')
   socket.close()
-  await once(socket, 'close')
+  await next(socket, 'close')
   await assert.rejects(dial(url), (error) => {
     assert.ok(error instanceof DialError)
     assert.deepEqual([error.code, error.status, error.advice], ['refused', 401, ADVICE])
