@@ -4,11 +4,13 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { at } from './lib.mjs'
 
-const WORKS = ['app door: 401, 101 hi', 'scheme door: 401, 101 hi']
+const ROADS = ['headers: 101 hi, 401', 'ticket: 101 hi, 401', 'subprotocol: 101 hi, 401']
+const WORKS = ['app door: 401, 101 hi', 'scheme door: 401, 101 hi', ...ROADS, 'message: 101 hi, 401']
+const ON_BUN = ['app door: GATE101_CONFIG', 'scheme door: 401, 101 hi', ...ROADS, 'first message: GATE101_CONFIG']
 const EXPECTED = [
   { name: 'node', command: [process.execPath], lines: WORKS },
   { name: 'deno', command: ['deno', 'run', '-A'], lines: WORKS },
-  { name: 'bun', command: ['bun'], lines: ['app door: GATE101_CONFIG', 'scheme door: 401, 101 hi'] },
+  { name: 'bun', command: ['bun'], lines: ON_BUN },
 ]
 
 const folder = at('.cache', 'runtimes')

@@ -4,6 +4,7 @@ import type { TicketStore } from '../credentials/ticket-store.ts'
 import { Gate101Error } from '../core/errors.ts'
 import { createPathMatch } from '../handshake/target.ts'
 import { checkNames } from './check-names.ts'
+import { checkCanWait } from './runtime.ts'
 
 /** A credential in the first message: see {@link GateOptions.firstMessage}. */
 export interface FirstMessageOption {
@@ -56,6 +57,7 @@ function wrong(message: string): Gate101Error {
 
 export function readFirstMessage(given: FirstMessageOption | undefined): FirstMessagePolicy | undefined {
   if (given === undefined) return undefined
+  checkCanWait()
   if (typeof given !== 'object' || given === null) throw wrong('firstMessage must be an object: { paths: ["/live"] }.')
   checkNames('createGate: firstMessage', given, ['paths', 'on', 'headers', 'toHeaders', 'limiter'])
   const { paths, on = [401], headers = ['authorization'], toHeaders, limiter = loginLimiter() } = given

@@ -2,8 +2,9 @@
 import { createServer } from 'node:http'
 import express from 'express'
 import { WebSocket, WebSocketServer } from 'ws'
+import { dial as dialClient } from 'gate101/client'
 import { createGate } from '../../dist/index.js'
-import { apiKey } from '../../dist/schemes.js'
+import { apiKey, bearer } from '../../dist/schemes.js'
 
 const KEY = 'a-key-of-this-test'
 const echo = (socket) => socket.on('message', (data) => socket.send(String(data)))
@@ -45,6 +46,52 @@ async function schemeDoor() {
   await report('scheme door', server)
 }
 
+/** A server with every road that needs no app, and the client that this runtime gets of `gate101/client`. */
+async function roads() {
+  const server = createServer((req, res) => (req.url === '/ticket' ? ticket(req, res) : res.writeHead(404).end()))
+  const gate = createGate({
+    authenticate: bearer({ verify: (token) => (token === KEY ? { subject: 'ann' } : null) }),
+    subprotocolTokens: true,
+    ...(process.versions.bun === undefined ? { firstMessage: { paths: ['/ws'] } } : {}),
+  })
+  const ticket = gate.ticket('/ws')
+  const handleProtocols = (offered) => offered.has('gate101') && 'gate101'
+  new WebSocketServer({ server, handleProtocols }).on('connection', echo)
+  gate.attach(server)
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `ws://127.0.0.1:${server.address().port}/ws`
+  for (const road of ['headers', 'ticket', 'subprotocol', ...(process.versions.bun === undefined ? ['message'] : [])]) {
+    const outcomes = []
+    for (const token of [KEY, 'wrong']) outcomes.push(await byRoad(url, road, token)) // one after the other
+    console.log(`${road}: ${outcomes.join(', ')}`)
+  }
+}
+
+async function byRoad(url, road, token) {
+  try {
+    const socket = await dialClient(url, { roads: [road], ticket: '/ticket', credentials: async () => ({ token }) })
+    const answer = new Promise((resolve) => socket.addEventListener('message', ({ data }) => resolve(data)))
+    socket.send('hi')
+    const text = await answer
+    socket.close()
+    return `101 ${text}`
+  } catch (error) {
+    return String(error.status ?? error.code)
+  }
+}
+
 await appDoor().catch((error) => console.log(`app door: ${error.code}`))
 await schemeDoor().catch((error) => console.log(`scheme door: ${error.code}`))
+/** On Bun a gate with first messages is an error at start. */
+function firstMessageOnBun() {
+  if (process.versions.bun === undefined) return
+  createGate({ authenticate: bearer({ verify: () => null }), firstMessage: { paths: ['/ws'] } })
+}
+
+await roads().catch((error) => console.log(`roads: ${error.code ?? error.message}`))
+try {
+  firstMessageOnBun()
+} catch (error) {
+  console.log(`first message: ${error.code}`)
+}
 process.exit()
