@@ -25,9 +25,14 @@ import {
 import { ticketRoute, type Mint, type TicketPath } from './gate/ticket.ts'
 import type { Library } from './upgrade/handover.ts'
 
-export { loginLimiter, type LoginLimiter, type LoginLimiterOptions } from './credentials/login-limiter.ts'
+export {
+  loginLimiter,
+  type Admitted,
+  type LoginLimiter,
+  type LoginLimiterOptions,
+} from './credentials/login-limiter.ts'
 export type { SubprotocolForm } from './credentials/subprotocol.ts'
-export { memoryTicketStore, type TicketStore } from './credentials/ticket-store.ts'
+export { memoryTicketStore, type TicketRecord, type TicketStore } from './credentials/ticket-store.ts'
 export { Gate101Error, type Gate101ErrorCode } from './core/errors.ts'
 export type {
   AbortedEvent,

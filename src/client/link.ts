@@ -60,9 +60,10 @@ export class Link {
     }
   }
 
-  /** Keeps again what comes from now on. */
-  release(): void {
+  /** Keeps again what comes from now on, and these messages before it. */
+  release(kept: readonly unknown[] = []): void {
     this.#ends = undefined
+    this.#early.unshift(...kept.map((data) => (ends: Ends) => ends.message?.(data)))
   }
 
   /** Ends it at once, whatever the server does: this is its last event. */

@@ -105,13 +105,10 @@ export class Attempts {
   }
 
   #forgetOne(): void {
-    const now = this.#policy.clock.now()
-    for (const [key, entry] of this.#blocked) {
-      if (entry.blockedUntil > now) break
-      this.#blocked.delete(key)
-      this.#open.set(key, entry)
-    }
-    const [oldest] = this.#open.size > 0 ? this.#open.keys() : this.#blocked.keys()
-    if (oldest !== undefined) this.clear(oldest)
+    const [blocked] = this.#blocked
+    const isOver = blocked !== undefined && blocked[1].blockedUntil <= this.#policy.clock.now()
+    const [open] = this.#open
+    const oldest = isOver ? blocked : (open ?? blocked)
+    if (oldest !== undefined) this.clear(oldest[0])
   }
 }

@@ -6,30 +6,32 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const OF_THE_MESSAGE = [
   /^(?:connection|keep-alive|te|trailers?|transfer-encoding|upgrade|expect|max-forwards|early-data|http2-settings)$/,
   /^(?:content|sec|proxy|access-control)-/,
-  /^(?:host|origin|referer|via)$/,
+  /^(?:host|origin|referer)$|(?:^|-)via(?:-|$)/,
   /^(?:x-)?(?:http-)?method(?:-|$)/,
 ]
 
 /** What proxies and CDNs say about the client, its address and the request that it really made. */
 const OF_A_PROXY = [
-  /forward/,
-  /^(?:x-)?(?:original|originating|rewrite|real|remote|true-client|cluster|peer|source|proxy|nginx|accel|envoy)(?:-|$)/,
+  /forward|proxied/,
+  /^(?:x-)?(?:original|originating|rewrite|remote)/,
+  /^(?:x-)?(?:real|true-client|cluster|peer|source|proxy|nginx|accel|akamai|cf|cdn)(?:-|$)/,
+  /^x-(?:envoy|istio|traefik|haproxy|caddy|kong|apisix|krakend|oauth2-proxy)-/,
   /(?:client|remote|real|source)-?(?:ip|addr|host)/,
   /^x-(?:ip|host|url|uri|path|scheme|proto|protocol|port|https|sendfile|backend)(?:-|$)/,
   /^x-(?:arr|waws|azure|appengine|vercel|nf|amzn|ms|custom-ip)-/,
-  /^(?:cf|fly|fastly|akamai|l5d|tailscale|front-end|disguised)-/,
+  /^(?:fly|fastly|l5d|tailscale|front-end|disguised)-/,
 ]
 
 /** What an edge that has verified somebody says about them. */
 const OF_AN_IDENTITY = [
-  /user(?!-agent$)|principal|subject|identit|account|tenant|consumer|impersonat|on-behalf|assert|authenticated|anonymous/,
-  /group|(?<!-cont)roles?(?:-|$)|persona|employee|customer|claim|entitlement|permission|privilege/,
+  /user(?!-agent$)|principal|subject|identit|account|tenant|consumer|impersonat|on-behalf|run-?as|act-as|assum|assert|authenticated|anonymous/,
+  /group|(?<!-cont)roles?(?:-|$)|persona|employee|customer|company|claim|entitlement|permission|privilege/,
   /(?:^|-)e?-?mail(?:s|-|addr|$)/,
-  /(?:^|-)(?:orgs?|organi[sz]ations?|team|member|login|actor|sudo|scopes?|upn|uid|sub|dn|cn)(?:-|$)/,
+  /(?:^|-)(?:orgs?|organi[sz]ations?|team|member|login|actor|sudo|scopes?|acl|upn|uid|sub|dn|cn)(?:-|$)/,
   /(?:^|-)(?:m?tls|ssl|certs?|certificates?|clientcert|verif(?:y|ied)|fingerprint)(?:-|$)/,
   /(?:^|-)(?:jwt|saml|sso|oidc|openid|iap|cas|shib|ldap|kerberos|spiffe)(?:-|$)/,
   /^x-(?:credential|endpoint-api|apigateway|serverless|pomerium|authentik|authelia|vouch|okta|auth0|keycloak|teleport)-/,
-  /^x-webauth|^x-auth-request|^authn|^x-authn/,
+  /^x-webauth|^x-auth-request|^(?:x-)?authn|authz|name(?:-?id)?$/,
   /^(?:iv|sm|gap|osso|oam|ct|shib)-/,
   /^(?:x-)?(?:is-)?admin$/,
 ]

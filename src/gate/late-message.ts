@@ -72,7 +72,8 @@ async function judge({ state, policy, taken, ws, connection }: Late, data: Buffe
     ws.send(authOk(connection.identity, state.clock.now()))
     return true
   }
-  ws.send(authError(refused))
+  // As on a socket that waits: what is no auth message gets no answer of one.
+  if (refused.code !== 'bad_auth_message') ws.send(authError(refused))
   connection.endWith(closeCodeOf(refused.status), refused.code, refused.cause)
   return false
 }

@@ -69,12 +69,20 @@ async function asLimited(state: GateState, asked: Asked, read: Credential, lost:
   try {
     if (admitted.delay > 0) await Promise.race([pause(state, admitted.delay), lost])
     const verdict = await ask(state, asked, read, lost)
-    if (verdict.type === 'accept') outcome = 'passed'
-    else if (verdict.type === 'no' && asked.policy.on.includes(verdict.status)) outcome = 'failed'
+    outcome = outcomeOf(verdict)
     return verdict
   } finally {
     await limiter[outcome](account, address)
   }
+}
+
+/** Who goes before the verdict has tried all the same. A fault of the server is nobody's attempt. */
+function outcomeOf(verdict: Verdict): 'passed' | 'failed' | 'dropped' {
+  if (verdict.type === 'accept') return 'passed'
+  if (verdict.type === 'gone') return 'failed'
+  const { status, code } = verdict
+  const isNo = (status >= 300 && status < 400) || status === 401 || status === 403
+  return isNo && code !== 'expired_credential' ? 'failed' : 'dropped'
 }
 
 function pause(state: GateState, ms: number): Promise<void> {

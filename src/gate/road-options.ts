@@ -66,7 +66,8 @@ export function readFirstMessage(given: FirstMessageOption | undefined): FirstMe
     throw wrong('firstMessage.on must be a list of statuses from 300 to 499, such as [401, 302].')
   if (toHeaders !== undefined && typeof toHeaders !== 'function')
     throw wrong('firstMessage.toHeaders must be a function.')
-  if (typeof limiter?.admit !== 'function' || typeof limiter.failed !== 'function')
+  const parts = [limiter?.admit, limiter?.failed, limiter?.passed, limiter?.dropped]
+  if (!parts.every((part) => typeof part === 'function'))
     throw wrong('firstMessage.limiter must be what loginLimiter() makes.')
   if (!Array.isArray(headers) || headers.length === 0)
     throw wrong('firstMessage.headers must be a list of header names.')

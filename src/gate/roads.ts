@@ -25,8 +25,11 @@ export interface Examined {
   readonly readable: boolean
 }
 
+/** A refusal of the gate's own; `readable` as in {@link Examined}. */
+export type Rejected = Refuse & { readonly readable?: boolean }
+
 /** Asks a handshake all the gate's own questions. Consumes nothing. */
-export function examine(state: GateState, sent: Handshake): Examined | Refuse {
+export function examine(state: GateState, sent: Handshake): Examined | Rejected {
   const malformed = state.checkForm(sent)
   if (malformed !== undefined) {
     const isToken = malformed.code === 'bad_protocol' && hasMalformedToken(sent, state.subprotocolForms)
@@ -37,7 +40,7 @@ export function examine(state: GateState, sent: Handshake): Examined | Refuse {
   // Before what is wrong with a credential: a page that may not connect learns nothing about credentials.
   const stranger = state.checkOrigin(sent, carried !== undefined)
   if (stranger !== undefined) return stranger
-  if (found.type === 'refuse') return found
+  if (found.type === 'refuse') return { ...found, readable: withoutMarker(state, sent).readable }
   return { type: 'examined', ...withoutMarker(state, found.handshake), carried }
 }
 

@@ -9,7 +9,7 @@ import { aborted, answerTaken, cut, refuseTaken } from './answer.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { open } from './open.ts'
 import { setRequest } from './request.ts'
-import { examine, toHeaders, type Examined } from './roads.ts'
+import { examine, toHeaders, type Examined, type Rejected } from './roads.ts'
 import type { Attachment, GateState } from './state.ts'
 import type { Taken } from './taken.ts'
 import { mayWait, waitForMessage } from './wait.ts'
@@ -29,8 +29,10 @@ export function takeUpgrade(
   // Later the socket may be gone, and its address with it.
   if (state.hears('aborted')) void sent.peer.address
   if (owesAnswer(req)) return cut(state, taken, refuse('pipelined'))
-  const examined = state.closing ? refuse('closing') : examine(state, sent)
-  if (examined.type === 'refuse') return refuseTaken(state, taken, examined)
+  const examined: Examined | Rejected = state.closing ? refuse('closing') : examine(state, sent)
+  if (examined.type === 'refuse') {
+    return refuseTaken(state, examined.readable === true ? { ...taken, readable: true } : taken, examined)
+  }
   const lease = state.caps.enter(() => clientKey(state, sent))
   if (typeof lease !== 'function') return refuseTaken(state, taken, lease)
   void ask(state, without(taken, examined), examined).finally(lease)
