@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { dial, DialError, type DialOptions } from '../src/client.ts'
 import { goDialler, run } from './interop/programs.ts'
+import { next } from './support/next.ts'
 import { findCurl, skipWithout } from './support/debian.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -67,9 +68,9 @@ async function refusal(options?: DialOptions, to = url): Promise<DialError> {
 async function assertEchoes(options: DialOptions, to = url): Promise<void> {
   const socket = await dial(to, options)
   socket.send('hello')
-  assert.equal(String((await once(socket, 'message'))[0]), 'hello')
+  assert.equal((await next(socket, 'message')).data, 'hello')
   socket.close()
-  await once(socket, 'close')
+  await next(socket, 'close')
 }
 
 test('a Go program with the key is let in, and its text comes back', { skip: skipWithout(go.found) }, async () => {
@@ -165,10 +166,10 @@ test('a session opens sockets until the logout, which ends them', async () => {
   })
 
   const socket = await dial(url, { headers })
-  const closed = once(socket, 'close')
+  const closed = next(socket, 'close')
   assert.equal((await fetch(`${http}/logout`, { method: 'POST', headers: { cookie } })).status, 200)
-  const [code, reason] = await closed
-  assert.deepEqual([code, String(reason)], [4403, 'logged out'])
+  const { code, reason } = await closed
+  assert.deepEqual([code, reason], [4403, 'logged out'])
   assert.equal((await refusal({ headers })).status, 401)
   assert.equal((await fetch(`${http}/me`, { headers: { cookie } })).status, 401)
 })
@@ -177,7 +178,7 @@ test('the logout of one session leaves the sockets of another', async () => {
   const socket = await dial(url, { headers: { cookie: await logIn(), origin: http } })
   await fetch(`${http}/logout`, { method: 'POST', headers: { cookie: await logIn() } })
   socket.send('still here')
-  assert.equal(String((await once(socket, 'message'))[0]), 'still here')
+  assert.equal((await next(socket, 'message')).data, 'still here')
   socket.terminate()
 })
 

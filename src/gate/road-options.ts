@@ -50,6 +50,7 @@ export interface FirstMessagePolicy {
 }
 
 const MAX_LIFETIME = 30_000
+const LIMITER = ['admit', 'failed', 'passed', 'dropped'] as const
 
 function wrong(message: string): Gate101Error {
   return new Gate101Error('GATE101_CONFIG', `createGate: ${message}`)
@@ -66,8 +67,7 @@ export function readFirstMessage(given: FirstMessageOption | undefined): FirstMe
     throw wrong('firstMessage.on must be a list of statuses from 300 to 499, such as [401, 302].')
   if (toHeaders !== undefined && typeof toHeaders !== 'function')
     throw wrong('firstMessage.toHeaders must be a function.')
-  const parts = [limiter?.admit, limiter?.failed, limiter?.passed, limiter?.dropped]
-  if (!parts.every((part) => typeof part === 'function'))
+  if (!LIMITER.every((name) => typeof limiter?.[name] === 'function'))
     throw wrong('firstMessage.limiter must be what loginLimiter() makes.')
   if (!Array.isArray(headers) || headers.length === 0)
     throw wrong('firstMessage.headers must be a list of header names.')
