@@ -78,10 +78,16 @@ export function peerOf(socket: PeerSocket): Peer {
   return new SocketPeer(socket)
 }
 
-/** Header fields from Node's `rawHeaders`: its `headers` object has lost second values. */
+/**
+ * Header fields from Node's `rawHeaders`: its `headers` object has lost second values. What HTTP/2 calls `:authority` is
+ * the Host (RFC 9113 section 8.3.1).
+ */
 export function pairsOf(raw: readonly string[]): HeaderPairs {
   const pairs: Array<readonly [string, string]> = []
-  for (let n = 0; n + 1 < raw.length; n += 2) pairs.push([(raw[n] ?? '').toLowerCase(), raw[n + 1] ?? ''])
+  for (let n = 0; n + 1 < raw.length; n += 2) {
+    const name = (raw[n] ?? '').toLowerCase()
+    pairs.push([name === ':authority' ? 'host' : name, raw[n + 1] ?? ''])
+  }
   return pairs
 }
 

@@ -24,6 +24,8 @@ export async function explain(state: GateState, plain: Plain): Promise<RefusalMe
   const refusal = (await whyNot(state, plain)) ?? refuse('websocket_only')
   const message = refusalMessage(refusal)
   const headers = [...message.headers, ['Vary', 'Cookie, Authorization, Origin'] as const]
+  // HTTP/2 has no such fields, and Node throws where one is written (RFC 9113 section 8.2.2).
+  if (plain.req.httpVersionMajor >= 2) return { ...message, headers: headers.filter(([name]) => name !== 'Upgrade') }
   if (message.status === 426) headers.push(['Connection', plain.res.shouldKeepAlive ? 'Upgrade' : 'close, Upgrade'])
   return { ...message, headers }
 }

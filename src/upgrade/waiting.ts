@@ -171,6 +171,8 @@ class Waiting implements WaitingSocket {
 
   close(code: number, reason: string): void {
     if (this.#state === 'closing') return
+    // Nobody reads it any more: the peer's end would not be seen.
+    if (this.#state === 'detached') this.#socket.once('end', () => this.#socket.destroy()).resume()
     this.#state = 'closing'
     // Of a socket that is gone there is no more 'close': nothing would end what stands for it.
     if (this.#socket.destroyed) return void this.#facade.destroy()
