@@ -1,4 +1,5 @@
-// One middleware, `authenticate`, guards plain HTTP and the WebSocket. `npm start` runs this file.
+// One middleware, `authenticate`, guards plain HTTP and the WebSocket, whatever way the credential takes. `npm start` runs
+// this file.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -20,7 +21,8 @@ declare module 'express-session' {
 /** Who a request is from, as `authenticate` found out. */
 interface Caller {
   readonly subject: string
-  readonly by: 'api key' | 'password' | 'session'
+  readonly expiresAt?: Date
+  readonly by: 'api key' | 'password' | 'token' | 'session'
 }
 
 declare global {
@@ -42,12 +44,22 @@ function byApiKey(req: Request): Found {
   return isSame(key, API_KEY) ? { subject: 'robot', by: 'api key' } : null
 }
 
-function byPassword(req: Request): Found {
+/** Tokens that `/token` has given out, by their hash. */
+const tokens = new Map<string, { readonly subject: string; readonly expiresAt: Date }>()
+
+function byAuthorization(req: Request): Found {
   const authorization = req.get('authorization')
   if (authorization === undefined) return undefined
-  const [, token = ''] = /^basic +([a-z0-9+/=]+)$/i.exec(authorization) ?? []
-  const given = Buffer.from(token, 'base64').toString()
+  const [, scheme = '', credential = ''] = /^(basic|bearer) +([a-z0-9+/=_-]+)$/i.exec(authorization) ?? []
+  if (scheme.toLowerCase() === 'bearer') return byToken(credential)
+  const given = Buffer.from(credential, 'base64').toString()
   return isSame(given, `${USER}:${PASSWORD}`) ? { subject: USER, by: 'password' } : null
+}
+
+function byToken(token: string): Found {
+  const known = tokens.get(digest(token).toString('hex'))
+  if (known === undefined || known.expiresAt.getTime() <= Date.now()) return null
+  return { subject: known.subject, by: 'token', expiresAt: known.expiresAt }
 }
 
 function bySession(req: Request): Found {
@@ -62,7 +74,7 @@ function isSame(given: string, expected: string): boolean {
 }
 
 function authenticate(req: Request, res: Response, next: NextFunction): void {
-  const found = [byApiKey, byPassword, bySession].map((by) => by(req)).find((result) => result !== undefined)
+  const found = [byApiKey, byAuthorization, bySession].map((by) => by(req)).find((result) => result !== undefined)
   if (found) {
     req.caller = found
     return next()
@@ -73,7 +85,8 @@ function authenticate(req: Request, res: Response, next: NextFunction): void {
   res.append('WWW-Authenticate', 'ApiKey realm="gate101 demo", header="X-Api-Key"')
   res.status(401).json({
     error: found === null ? 'invalid_credential' : 'missing_credential',
-    message: found === null ? 'The API key or password was not accepted.' : 'This request carries no credential.',
+    message:
+      found === null ? 'The API key, password or token was not accepted.' : 'This request carries no credential.',
     fix: `Send the header "X-Api-Key: ${API_KEY}", or Basic credentials (${USER}, ${PASSWORD}), or the cookie of a login: on a WebSocket, with the handshake itself.`,
   })
 }
@@ -96,20 +109,36 @@ const gate = createGate({
   identify(req: Request) {
     const { caller } = req
     if (caller === undefined) return null
-    const identity = { subject: caller.subject, claims: caller }
+    const identity = { subject: caller.subject, claims: caller, expiresAt: caller.expiresAt ?? null }
     if (caller.by !== 'session') return identity
     return { ...identity, session: req.sessionID, expiresAt: req.session.cookie.expires ?? null }
   },
+  subprotocolTokens: true,
+  firstMessage: { paths: ['/ws/login'] },
+  refuse: 'auto', // a page can read why it was refused
+  sessionCookies: ['gate101.demo'],
 })
 
+// Header, cookie, ticket and subprotocol token come to /ws. On /ws/login a credential may also come in the first message:
+// there a client without any gets a WebSocket that waits, and on /ws an answer that says what to send.
 app.get(
-  '/ws',
+  ['/ws', '/ws/login'],
   authenticate,
   gate.websocket((socket) => {
     socket.on('error', () => socket.terminate())
     socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
   }),
 )
+
+app.post('/ws/ticket', authenticate, gate.ticket('/ws'))
+
+app.post('/token', authenticate, (req, res) => {
+  const token = randomBytes(24).toString('base64url')
+  const expiresAt = new Date(Date.now() + 5 * 60_000)
+  for (const [hash, known] of tokens) if (known.expiresAt.getTime() <= Date.now()) tokens.delete(hash)
+  tokens.set(digest(token).toString('hex'), { subject: req.caller?.subject ?? '', expiresAt })
+  res.set('Cache-Control', 'no-store').json({ token, expiresAt })
+})
 
 app.get('/me', authenticate, (req, res) => {
   res.json(req.caller)

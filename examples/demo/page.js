@@ -1,182 +1,224 @@
-/** @param {string} id */
-const byId = (id) => document.getElementById(id)
-const log = byId('log')
-const address = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws`
+// Raw WebSocket and fetch, so that what is shown is what is sent. Every text from outside is written as text.
+const server = new URL(new URLSearchParams(location.search).get('server') ?? '/', location.href)
+const KEY = 'test_api_key'
+/** Offered beside the real subprotocol: asks to be told of a refusal in a way that a page can read. */
+const OFFERS = ['gate101', 'refusal.gate101']
 
-/** @type {WebSocket | undefined} */
-let socket
-
-/** Adds a line; text only, whatever it holds. */
-function say(text, kind = '') {
-  const item = document.createElement('li')
-  const time = document.createElement('time')
-  const now = new Date()
-  time.dateTime = now.toISOString()
-  time.textContent = now.toLocaleTimeString()
-  const words = document.createElement('span')
-  words.className = kind
-  words.textContent = text
-  item.append(time, words)
-  log.append(item)
-  byId('log-box').scrollTop = byId('log-box').scrollHeight
+const WHY = {
+  app: 'The middleware refused: it would have answered 401 to a plain request as well.',
+  invalid_ticket: 'A ticket is good for one handshake only.',
+  ticket_mismatch: 'The ticket was made for another path or another page.',
+  bad_auth_message: 'The first message was no auth message.',
+  auth_timeout: 'No message came within five seconds.',
+  too_many_attempts: 'Too many wrong passwords: wait a little.',
+  too_many_tickets: 'Ten tickets wait already: use one, or wait until they have expired.',
 }
 
-async function readAnswer(response) {
-  const { error, message, fix } = await response.json().catch(() => ({}))
-  return { error, message, fix }
+const ROADS = {
+  cookie: {
+    async good(wire) {
+      await logIn(wire)
+      return connect(wire, '/ws', { adds: 'Cookie: gate101.demo=…', stays: true })
+    },
+    async bad(wire) {
+      await post(wire, '/logout')
+      await showSession()
+      return connect(wire, '/ws')
+    },
+  },
+  ticket: {
+    async good(wire) {
+      const { url } = await getTicket(wire)
+      return connect(wire, url)
+    },
+    async bad(wire) {
+      const { url } = await getTicket(wire)
+      const first = await connect(wire, url)
+      return first.isOpen ? connect(wire, url) : first
+    },
+  },
+  subprotocol: {
+    async good(wire) {
+      const { token } = await post(wire, '/token', { 'X-Api-Key': KEY })
+      return connect(wire, '/ws', { offers: [OFFERS[0], itemOf(token), OFFERS[1]] })
+    },
+    bad: (wire) => connect(wire, '/ws', { offers: [OFFERS[0], itemOf('made-up'), OFFERS[1]] }),
+  },
+  message: {
+    good: (wire, { username, password }) =>
+      connect(wire, '/ws/login', { message: { type: 'auth', username, password } }),
+    bad: (wire, { username }) => connect(wire, '/ws/login', { message: { type: 'auth', username, password: 'wrong' } }),
+  },
 }
 
-// ------------------------------------------------------------------------------------------------------- session
+const itemOf = (token) => `base64url.bearer.authorization.gate101.${btoa(token).replaceAll('=', '')}`
+
+// ------------------------------------------------------------------------------------------------------ the wire
+
+/** A line of the wire view: `→` what the page sent, `←` what came back, `·` what the browser adds or does. */
+function writer(list) {
+  list.replaceChildren()
+  return (way, text) => {
+    const item = document.createElement('li')
+    const mark = document.createElement('b')
+    mark.textContent = way
+    mark.setAttribute('aria-label', { '→': 'sent', '←': 'received', '·': 'note' }[way])
+    const words = document.createElement('code')
+    words.textContent = shorten(text)
+    item.append(mark, words)
+    list.append(item)
+  }
+}
+
+/** Tickets and tokens are shown by their beginning. */
+function shorten(text) {
+  return text
+    .replaceAll(/(ticket=|"ticket": ?"|"token": ?"|authorization\.gate101\.)([\w-]{6})[\w-]+/g, '$1$2…')
+    .replaceAll(/("password": ?")[^"]*/g, '$1…')
+}
+
+async function post(wire, path, headers = {}, body) {
+  const sent = { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers }
+  wire('→', `POST ${path}`)
+  for (const [name, value] of Object.entries(sent)) wire('→', `${name}: ${value}`)
+  const text = body === undefined ? undefined : JSON.stringify(body)
+  if (text !== undefined) wire('→', text)
+  const response = await fetch(new URL(path, server), { method: 'POST', headers: sent, body: text, cache: 'no-store' })
+  const answer = await response.json().catch(() => ({}))
+  wire('←', `${response.status} ${JSON.stringify(answer)}`)
+  if (!response.ok) throw new Refused(answer.error ?? response.status, answer.fix)
+  return answer
+}
+
+class Refused extends Error {
+  constructor(code, fix = '') {
+    super(WHY[code] ?? fix)
+    this.code = code
+  }
+}
+
+const getTicket = (wire) => post(wire, '/ws/ticket', { 'X-Api-Key': KEY }, {})
+
+async function logIn(wire) {
+  await post(wire, '/login', {}, { user: 'demo', password: 'demo' })
+  await showSession()
+}
+
+/**
+ * One handshake, what is said after it, and its end.
+ *
+ * @returns whether it opened, and why not
+ */
+function connect(wire, path, { offers = OFFERS, message, adds, stays = false } = {}) {
+  const url = new URL(path, server)
+  url.protocol = url.protocol.replace('http', 'ws')
+  wire('→', `GET ${url.pathname}${url.search}  (Upgrade: websocket)`)
+  wire('·', `the browser adds Origin: ${location.origin}`)
+  if (adds !== undefined) wire('·', `the browser adds ${adds}`)
+  wire('→', `Sec-WebSocket-Protocol: ${offers.join(', ')}`)
+  return new Promise((resolve) => {
+    const socket = new WebSocket(url, offers)
+    let outcome
+    const say = (text) => {
+      wire('→', text)
+      socket.send(text)
+    }
+    socket.addEventListener('open', () => {
+      wire('←', `101, Sec-WebSocket-Protocol: ${socket.protocol}`)
+      if (socket.protocol === 'refusal.gate101') wire('·', 'it is open only to say why it is not')
+      else say(message === undefined ? 'hello' : JSON.stringify(message))
+    })
+    socket.addEventListener('message', ({ data }) => {
+      wire('←', data)
+      if (message !== undefined && outcome === undefined && !data.startsWith('{"type":"auth_ok"')) return
+      if (message !== undefined && outcome === undefined) {
+        outcome = { isOpen: true, why: 'The middleware let it in, and the same person may use it now.' }
+        return say('hello')
+      }
+      outcome = { isOpen: true, why: 'The middleware let the handshake in; the text came back.' }
+      if (!stays) return socket.close(1000)
+      wire('·', 'it stays open until you log out')
+      resolve(outcome)
+    })
+    socket.addEventListener('close', ({ code, reason }) => {
+      const who = stays && outcome !== undefined ? 'the open WebSocket: ' : ''
+      if (code !== 1006) wire(code === 1000 ? '·' : '←', `${who}Close ${code}${reason === '' ? '' : ` ${reason}`}`)
+      resolve(
+        outcome ??
+          (code === 1006 ? probe(wire, path) : { isOpen: false, why: `${code} ${reason}: ${WHY[reason] ?? ''}` }),
+      )
+    })
+  })
+}
+
+/** The browser hides the answer to a handshake. A plain GET of the same endpoint says why, to pages that may ask. */
+async function probe(wire, path) {
+  wire('·', 'Close 1006: the handshake was refused, and the browser tells a page no more')
+  const { pathname } = new URL(path, server)
+  wire('→', `GET ${pathname}`)
+  const response = await fetch(new URL(pathname, server), { cache: 'no-store', credentials: 'include' }).catch(
+    () => undefined,
+  )
+  if (response === undefined) {
+    wire('·', 'the browser does not let this page read the answer')
+    return { isOpen: false, why: 'Refused: this page is of another origin, which may not connect.' }
+  }
+  const { error, fix } = await response.json().catch(() => ({}))
+  wire('←', `${response.status} ${error ?? ''}`)
+  return { isOpen: false, why: `${response.status} ${error ?? ''}: ${fix ?? ''}` }
+}
+
+// ------------------------------------------------------------------------------------------------------ the page
 
 async function showSession() {
-  const response = await fetch('/me', { cache: 'no-store' })
+  const response = await fetch(new URL('/me', server), { cache: 'no-store', credentials: 'include' })
   const user = response.ok ? await response.json() : undefined
-  byId('session-state').textContent = user
-    ? `Logged in as ${user.subject} (by ${user.by}). GET /me answers 200.`
-    : `Not logged in. GET /me answers ${response.status}.`
-  byId('login').hidden = user !== undefined
-  byId('logout').hidden = user === undefined
-  return user !== undefined
-}
-
-async function logIn(user, password) {
-  const response = await fetch('/login', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ user, password }),
-  })
-  if (response.ok) {
-    say(`You logged in as ${user}. The browser keeps a session cookie.`, 'good')
-  } else {
-    const { message, fix } = await readAnswer(response)
-    say(`The login was refused with ${response.status}. ${message ?? ''} ${fix ?? ''}`, 'bad')
-  }
-  await showSession()
-}
-
-async function logOut() {
-  await fetch('/logout', { method: 'POST' })
-  say('You logged out. The server has forgotten the session.')
-  await showSession()
-}
-
-// ----------------------------------------------------------------------------------------------------- WebSocket
-
-function showSocket(isOpen, text) {
-  byId('socket-state').textContent = text
-  byId('connect').hidden = isOpen
-  byId('disconnect').hidden = !isOpen
-  byId('text').disabled = !isOpen
-  byId('send-button').disabled = !isOpen
-}
-
-/** Settles when the WebSocket is open, or was refused and explained. */
-function connect() {
-  return new Promise((resolve) => {
-    say(`Connecting to ${address}`)
-    byId('connect').disabled = true
-    const opening = new WebSocket(address)
-    let wasOpen = false
-    opening.addEventListener('open', () => {
-      wasOpen = true
-      socket = opening
-      byId('connect').disabled = false
-      showSocket(true, 'Connected.')
-      say('The WebSocket is open: the middleware let the handshake in.', 'good')
-      resolve()
-    })
-    opening.addEventListener('message', ({ data }) => say(`Received: ${data}`))
-    opening.addEventListener('close', ({ code, reason }) => {
-      byId('connect').disabled = false
-      showSocket(false, 'Not connected.')
-      if (!wasOpen) return resolve(explainRefusal(code))
-      say(`The WebSocket was closed: code ${code}${reason === '' ? '' : `, "${reason}"`}.`)
-    })
-  })
-}
-
-/** A browser hides the answer to a refused handshake. The same request as a plain GET gets the same verdict, readable. */
-async function explainRefusal(code) {
-  say(`The WebSocket was refused. A page is told no more than code ${code}, whatever the reason.`, 'bad')
-  const response = await fetch('/ws', { cache: 'no-store' }).catch(() => undefined)
-  if (response === undefined) return say('The server cannot be reached at all.', 'bad')
-  const { error, message, fix } = await readAnswer(response)
-  say(
-    `A plain GET of the same address is readable. It answers ${response.status} ${error ?? ''}: ${message ?? ''} ${fix ?? ''}`,
-  )
-}
-
-function disconnect() {
-  socket?.close(1000)
-}
-
-function send(text) {
-  socket?.send(text)
-  say(`Sent: ${text}`)
-}
-
-/** Waits for the next event of this name, or for the end of the connection. */
-function next(name) {
-  return new Promise((resolve) => {
-    for (const event of [name, 'close']) socket?.addEventListener(event, resolve, { once: true })
-  })
-}
-
-// ---------------------------------------------------------------------------------------------------------- tour
-
-async function tour() {
-  if (socket?.readyState === WebSocket.OPEN) {
-    disconnect()
-    await next('close')
-  }
-  if (await showSession()) await logOut()
-  say('Step 1 of 3: connect without a session.')
-  await connect()
-  say('Step 2 of 3: log in, connect again, send a text.')
-  await logIn('demo', 'demo')
-  await connect()
-  send('hello')
-  await next('message')
-  say('Step 3 of 3: log out. The server ends the sockets of this session; connecting is refused again.')
-  const closed = next('close')
-  await logOut()
-  await closed
-  await connect()
-  say('That was all: one middleware said no, yes and no.')
+  document.getElementById('session').textContent =
+    user === undefined
+      ? `GET /me answers ${response.status}: you are not logged in.`
+      : `GET /me answers 200: you are logged in as ${user.subject}.`
 }
 
 /** Does what a person asked for; the button rests meanwhile, and nothing fails unseen. */
-async function perform(button, task) {
-  const hadFocus = document.activeElement === button
-  button.disabled = true
-  try {
-    await task()
-  } catch (error) {
-    say(`The server cannot be reached (${error.message}).`, 'bad')
-  }
-  button.disabled = false
-  // A disabled or hidden button drops the focus; whoever works by keyboard goes on where it was, or at what replaced it.
-  if (!hadFocus || document.activeElement !== document.body) return
-  const target = button.offsetParent === null ? byId(button.dataset.next) : button
-  target.focus()
-}
-
-function on(id, event, task) {
-  byId(id).addEventListener(event, (happening) => {
-    happening.preventDefault()
-    void perform(happening.submitter ?? happening.currentTarget, task)
+async function perform(road, which, button) {
+  const section = document.getElementById(road)
+  const output = section.querySelector('output')
+  const wire = writer(section.querySelector('.wire'))
+  const fields = Object.fromEntries(new FormData(section.querySelector('form') ?? undefined))
+  output.className = ''
+  output.textContent = 'Connecting…'
+  button.ariaDisabled = 'true'
+  const { isOpen, why } = await ROADS[road][which](wire, fields).catch((error) => {
+    const isFar = !(error instanceof Refused)
+    return {
+      isOpen: false,
+      why: isFar ? 'Refused: this page may not ask the server, or the server is away.' : error.message,
+    }
   })
+  output.className = isOpen ? 'good' : 'bad'
+  output.textContent = `${isOpen ? 'Accepted' : 'Refused'}. ${why}`
+  button.ariaDisabled = null
 }
 
-on('login', 'submit', () => logIn(byId('user').value, byId('password').value))
-on('logout', 'submit', logOut)
-on('connect', 'click', connect)
-on('disconnect', 'click', disconnect)
-on('tour', 'click', tour)
-on('clear', 'click', () => log.replaceChildren())
-byId('send').addEventListener('submit', (event) => {
-  event.preventDefault()
-  send(byId('text').value)
-})
+for (const road of Object.keys(ROADS)) {
+  for (const button of document.querySelectorAll(`#${road} [data-try]`)) {
+    button.addEventListener('click', (event) => {
+      if (button.form !== null && !button.form.reportValidity()) return
+      event.preventDefault()
+      if (button.ariaDisabled !== 'true') void perform(road, button.dataset.try, button)
+    })
+  }
+}
 
-await showSession().catch(() => say('The server cannot be reached.', 'bad'))
+document.querySelector('#header pre').textContent = [
+  `npx gate101 dial ws://${server.host}/ws -H 'X-Api-Key: ${KEY}' --send hello`,
+  `npx gate101 dial ws://${server.host}/ws   # 401, and what to send`,
+  '',
+  '// Go, gorilla/websocket',
+  `header := http.Header{"X-Api-Key": {"${KEY}"}}`,
+  `conn, response, err := websocket.DefaultDialer.Dial("ws://${server.host}/ws", header)`,
+].join('\n')
+
+await showSession().catch(() => {
+  document.getElementById('session').textContent = 'The server does not answer this page.'
+})

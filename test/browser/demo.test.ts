@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createInterface } from 'node:readline'
+import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import express from 'express'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { findChromium, launchChromium } from '../support/chromium.ts'
+import { skipWithout } from '../support/debian.ts'
+import { listen, type Listening } from '../support/servers.ts'
+
+/** The demo in a real browser: each road from its own page, from a page of another origin, and under another name. */
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const chromium = findChromium()
+const KEY = 'test_api_key'
+
+interface Demo {
+  readonly port: number
+  /** What it has said of handshakes: `accepted /ws demo`, `refused /ws 401 by the middleware`. */
+  readonly said: readonly string[]
+  stop(): Promise<void>
+}
+
+async function startDemo(): Promise<Demo> {
+  assert.ok(existsSync(`${root}/dist/index.js`), 'The demo imports gate101 by name: run `npm run build` first.')
+  const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo.ts'], {
+    cwd: root,
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const closed = once(child, 'close')
+  const said: string[] = []
+  const lines = createInterface({ input: child.stdout })
+  const [first] = (await once(lines, 'line')) as [string]
+  lines.on('line', (line) => {
+    if (/^(accepted|refused)/.test(line)) said.push(line.replaceAll(/ +/g, ' '))
+  })
+  return {
+    port: Number(/localhost:(\d+)/.exec(first)?.[1]),
+    said,
+    async stop() {
+      child.kill()
+      await closed
+    },
+  }
+}
+
+describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
+  let demo: Demo
+  let elsewhere: Listening
+  let browser: Browser
+  let context: BrowserContext
+  let page: Page
+  const problems: string[] = []
+
+  before(async () => {
+    demo = await startDemo()
+    const app = express().use(express.static(`${root}/examples/demo`))
+    elsewhere = await listen(createServer(app), 'localhost')
+    browser = await launchChromium(['--host-resolver-rules=MAP evil.test 127.0.0.1'])
+  })
+
+  after(async () => {
+    await browser?.close()
+    await elsewhere?.close()
+    await demo?.stop()
+  })
+
+  const own = (): string => `http://localhost:${demo.port}`
+
+  /** A page of the demo, or of another origin that does the same with the demo. */
+  async function visit(url: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<void> {
+    await context?.close()
+    context = await browser.newContext(options)
+    page = await context.newPage()
+    page.on('pageerror', (error) => problems.push(error.message))
+    page.on('console', (message) => {
+      const isAnswer = /^(?:Failed to load resource|WebSocket connection to)/.test(message.text())
+      if (message.type() === 'error' && !isAnswer && page.url().startsWith(own())) problems.push(message.text())
+    })
+    await page.goto(url)
+  }
+
+  /** Runs the function of a file beside this one in the page. */
+  async function inPage<Result>(file: string, argument: unknown = null): Promise<Result> {
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8').replace(/^\/\/.*$/m, '')
+    return await page.evaluate<Result>(`(${text.slice(text.indexOf('function')).trim()})(${JSON.stringify(argument)})`)
+  }
+
+  async function outcomeOf(road: string): Promise<string> {
+    const output = page.locator(`#${road} output`, { hasText: /^(Accepted|Refused)/ })
+    await output.waitFor()
+    return (await output.textContent()) ?? ''
+  }
+
+  async function click(road: string, which: 'good' | 'bad'): Promise<{ outcome: string; wire: string }> {
+    await page.click(`#${road} [data-try=${which}]`)
+    const outcome = await outcomeOf(road)
+    return { outcome, wire: (await page.locator(`#${road} .wire li`).allTextContents()).join('\n') }
+  }
+
+  const ROADS: ReadonlyArray<readonly [road: string, wire: RegExp, refused: RegExp, refusedWire: RegExp]> = [
+    ['cookie', /adds Cookie/, /^Refused\. 4401 app: The middleware refused/, /Close 4401 app/],
+    [
+      'ticket',
+      /GET \/ws\?ticket=/,
+      /^Refused\. 4401 invalid_ticket: .*one handshake only/,
+      /Close 4401 invalid_ticket/,
+    ],
+    ['subprotocol', /bearer\.authorization\.gate101/, /^Refused\. 4401 app/, /Close 4401 app/],
+    [
+      'message',
+      /←\{"type":"auth_ok","subject":"demo"/,
+      /^Refused\. 4401 app/,
+      /"auth_error","status":401,"code":"app"/,
+    ],
+  ]
+
+  describe('from its own page', () => {
+    before(async () => {
+      await visit(own())
+    })
+    for (const [road, wire, refused, refusedWire] of ROADS) {
+      test(`${road}: accepted, with the wire shown`, async () => {
+        const shown = await click(road, 'good')
+        assert.match(shown.outcome, /^Accepted\. The middleware let/)
+        assert.match(shown.wire, wire)
+        assert.match(shown.wire, /←hello/)
+      })
+      test(`${road}: refused, with the reason`, async () => {
+        const shown = await click(road, 'bad')
+        assert.match(shown.outcome, refused)
+        assert.match(shown.wire, refusedWire)
+      })
+    }
+
+    test('logging out ends the WebSocket of the session', async () => {
+      await click('cookie', 'good')
+      const { wire } = await click('cookie', 'bad')
+      assert.match(wire, /the open WebSocket: Close 4403 logged out/)
+    })
+
+    test('shows neither a whole ticket or token nor a password', async () => {
+      const [, message] = [await click('ticket', 'good'), await click('message', 'good')]
+      const text = await page.locator('main').innerText()
+      assert.doesNotMatch(text, /ticket[=":]+[\w-]{12}/)
+      assert.match(message.wire, /"password":"…"/)
+    })
+
+    test('works by keyboard alone', async () => {
+      await visit(own())
+      const focused = (): Promise<string> => page.evaluate<string>(`document.activeElement?.textContent?.trim() ?? ''`)
+      for (let n = 0; n < 20 && (await focused()) !== 'Connect with a made-up token'; n++)
+        await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+      assert.match(await outcomeOf('subprotocol'), /^Refused/)
+      assert.equal(await focused(), 'Connect with a made-up token')
+      for (let n = 0; n < 3; n++) await page.keyboard.press('Tab')
+      assert.equal(await focused(), 'Connect')
+      await page.keyboard.press('Enter')
+      assert.match(await outcomeOf('message'), /^Accepted/)
+    })
+  })
+
+  describe('from a page of another origin', () => {
+    before(async () => {
+      // The same site, as far as cookies go: the session cookie of the demo travels along.
+      await visit(own())
+      await click('cookie', 'good')
+      await page.goto(`http://localhost:${elsewhere.port}/?server=${encodeURIComponent(own())}`)
+    })
+
+    for (const [road, reason] of [
+      ['cookie', /may not ask the server/],
+      ['ticket', /may not ask the server/],
+      ['subprotocol', /may not ask the server/],
+      ['message', /another origin, which may not connect/],
+    ] as const) {
+      test(`${road}: refused, and the page says why`, async () => {
+        const { outcome } = await click(road, 'good')
+        assert.match(outcome, /^Refused\. /)
+        assert.match(outcome, reason)
+      })
+    }
+
+    test('good credentials do not help: cookie, ticket, token, password', async () => {
+      const headers = { 'content-type': 'application/json', 'x-api-key': KEY, origin: own() }
+      const { url } = (await (await fetch(`${own()}/ws/ticket`, { method: 'POST', headers, body: '{}' })).json()) as {
+        url: string
+      }
+      const { token } = (await (await fetch(`${own()}/token`, { method: 'POST', headers })).json()) as { token: string }
+      const item = `base64url.bearer.authorization.gate101.${Buffer.from(token).toString('base64url')}`
+      const before = demo.said.length
+      const ends = await inPage<string[]>('dial.js', [
+        [`${own()}/ws`, ['gate101']],
+        [`${own()}${url}`, ['gate101']],
+        [`${own()}/ws`, ['gate101', item]],
+        [`${own()}/ws/login`, ['gate101']],
+      ])
+      assert.deepEqual(ends, ['1006', '1006', '1006', '1006'])
+      const said = demo.said.slice(before)
+      assert.equal(said.filter((line) => /^refused .* 403 bad_origin$/.test(line)).length, 4, said.join('\n'))
+      assert.ok(!said.some((line) => line.startsWith('accepted')), said.join('\n'))
+    })
+  })
+
+  test('under a name that somebody else has pointed here (DNS rebinding): 421', async () => {
+    await visit(`http://evil.test:${demo.port}/page.css`)
+    const before = demo.said.length
+    const ends = await inPage<string[]>('dial.js', [[`http://evil.test:${demo.port}/ws/login`, ['gate101']]])
+    assert.deepEqual(ends, ['1006'])
+    assert.match(demo.said.slice(before).join('\n'), /^refused \/ws\/login 421 host_not_allowed$/m)
+  })
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    test(`has contrast enough for all of its text: ${colorScheme}`, async () => {
+      await visit(own(), { colorScheme, viewport: { width: 360, height: 800 } })
+      await click('ticket', 'good')
+      await click('subprotocol', 'bad')
+      const { least, wide } = await inPage<{ least: { ratio: number }; wide: boolean }>('contrast.js')
+      assert.ok(least.ratio >= 4.5, JSON.stringify(least))
+      assert.equal(wide, false, 'the page is wider than the window')
+    })
+  }
+
+  test('nothing failed in the page, and its policy held', () => {
+    assert.deepEqual(problems, [])
+  })
+})
