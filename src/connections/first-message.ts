@@ -7,14 +7,19 @@ type Emit = WebSocket['emit']
  * way. `emit` is set on this one WebSocket, which the gate has made.
  *
  * @param take - whether the message is not for the app.
+ * @returns a function that lets all that follows go on to the app.
  */
-export function takeFirstMessages(ws: WebSocket, take: (data: Buffer, isBinary: boolean) => boolean): void {
+export function takeFirstMessages(ws: WebSocket, take: (data: Buffer, isBinary: boolean) => boolean): () => void {
   const emit = Reflect.get(ws, 'emit')
   const hooked = function (this: WebSocket, event: string | symbol, ...args: unknown[]): boolean {
     if (event !== 'message') return Reflect.apply(emit, this, [event, ...args])
     if (take(args[0] as Buffer, args[1] === true)) return true
-    ws.emit = emit
+    release()
     return Reflect.apply(emit, this, [event, ...args])
   }
+  const release = (): void => {
+    ws.emit = emit
+  }
   ws.emit = hooked as Emit
+  return release
 }

@@ -31,7 +31,7 @@ export function basicValue(username: string, password: string): string | undefin
  * is none in it. Undefined for other schemes.
  */
 export function basicAccount(authorization: string): string | undefined {
-  const found = /^basic(?:[\t ]+(.*))?$/i.exec(authorization)
+  const found = /^\S*basic\S*(?:[\t ]+(.*))?$/i.exec(authorization)
   if (found === null) return undefined
   const pair = Buffer.from(found[1] ?? '', 'base64').toString('utf8')
   return pair.split(':', 1)[0] ?? ''

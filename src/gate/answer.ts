@@ -7,6 +7,7 @@ import type { Decided, Lost } from './decide.ts'
 import { emitAborted, emitRefused } from './report.ts'
 import type { GateState } from './state.ts'
 import type { Taken } from './taken.ts'
+import { timer } from './timer.ts'
 
 export type Answer = Extract<Decided, { type: 'answer' }>
 
@@ -26,7 +27,7 @@ export async function answerTaken(state: GateState, taken: Taken, answer: Answer
   emitRefused(state, taken, 'app', answer.head.status, undefined)
   if (closeReadably(state, taken, answer.head.status, 'app')) {
     taken.owned.release()
-    return discardAnswer(answer, lost)
+    return discardAnswer(state, answer, lost)
   }
   socket.once('close', () => taken.req.destroy())
   const writer = writeAnswer(socket, answer.head, state.limits.answer, state.clock)
@@ -37,9 +38,16 @@ export async function answerTaken(state: GateState, taken: Taken, answer: Answer
   else socket.destroy()
 }
 
-/** Lets the app end an answer that nobody will see, so that its own log has it whole. */
-export async function discardAnswer(answer: Answer, lost: Promise<Lost>): Promise<void> {
-  await Promise.race([piped(answer, (_chunk, taken) => taken()), lost])
+/** Lets the app end an answer that nobody will see, so that its own log has it whole: within the bounds of any answer. */
+export async function discardAnswer(state: GateState, answer: Answer, lost: Promise<Lost>): Promise<void> {
+  const timeout = timer(state, state.limits.deadline)
+  let left = state.limits.answer
+  const drop: Write = (chunk, taken) => {
+    left -= chunk.length
+    if (left >= 0) taken()
+  }
+  await Promise.race([piped(answer, drop), lost, timeout.passed])
+  timeout.cancel()
   answer.run.close()
 }
 
@@ -60,7 +68,7 @@ function piped({ body }: Answer, write: Write): Promise<'done' | 'cut'> {
  * @returns false where the answer must be HTTP.
  */
 function closeReadably(state: GateState, taken: Taken, status: number, reason: string): boolean {
-  if (!taken.readable) return false
+  if (!taken.readable || taken.owned.socket.destroyed) return false
   const lease = state.waitingCaps.enter(() => clientKey(state, taken.handshake))
   if (typeof lease !== 'function') return false
   const { socket } = taken.owned

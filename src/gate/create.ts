@@ -66,6 +66,7 @@ export function createState<Context, Claims>(
     ...createChecks(options, credentialHeaders, trust),
     ...createRoads(options, firstMessage, clock),
     waitingCaps: createCaps({ total: limits.waiting, perAddress: limits.waitingPerAddress }),
+    waiting: new Set(),
     waiter: createWaiter(clock),
     accepter: createAccepter(limits.message),
     registry: createRegistry((connection) => {
@@ -167,6 +168,7 @@ function createWarn(emit: GateState['emit']): (code: string, message: string) =>
 /** Refuses new handshakes with 503 and ends what is open with 1012, spread over `drain` milliseconds. */
 export async function closeState(state: GateState, drain: number): Promise<void> {
   state.closing = true
+  for (const end of state.waiting) end()
   const open = [...state.registry.values()]
   const step = open.length === 0 ? 0 : drain / open.length
   const gone = open.map(

@@ -32,7 +32,7 @@ export function answerAuthMessage(state: GateState, taken: Taken, ws: WebSocket,
   const { handshake, owned, attachment } = taken
   const late: Late = { state, policy, taken: { handshake, owned, attachment }, ws, connection }
   let asking = false
-  takeFirstMessages(ws, (data, isBinary) => {
+  const release = takeFirstMessages(ws, (data, isBinary) => {
     if (asking) {
       if (connection.reason === undefined) end(late, refuse('bad_auth_message'))
       return true
@@ -45,7 +45,7 @@ export function answerAuthMessage(state: GateState, taken: Taken, ws: WebSocket,
     }
     judge(late, data).then(
       (goesOn) => {
-        asking = !goesOn
+        if (goesOn) release()
       },
       (error: unknown) => end(late, refuse('app_error', [], error)),
     )
@@ -56,16 +56,18 @@ export function answerAuthMessage(state: GateState, taken: Taken, ws: WebSocket,
 /** @returns whether the connection goes on. */
 async function judge({ state, policy, taken, ws, connection }: Late, data: Buffer): Promise<boolean> {
   const timeout = timer(state, state.limits.deadline)
-  const lost = Promise.race([
-    new Promise<Lost>((resolve) => {
-      connection.on('end', () => resolve('gone'))
-    }),
-    timeout.passed.then((): Lost => 'deadline'),
-  ])
+  // Let go of after the verdict: what waits on it would keep the credential for as long as the connection lives.
+  let lose: ((why: Lost) => void) | undefined
+  const lost = new Promise<Lost>((resolve) => {
+    lose = resolve
+  })
+  connection.on('end', () => lose?.('gone'))
+  void timeout.passed.then(() => lose?.('deadline'))
   const { handshake, owned, attachment } = taken
   const asked = { policy, handshake, facts: owned.socket as SocketFacts, app: attachment.app }
   const verdict = await askWithMessage(state, asked, { data: Buffer.from(data), isBinary: false }, lost)
   timeout.cancel()
+  lose = undefined
   if (connection.reason !== undefined || verdict.type === 'gone') return false
   const refused = verdict.type === 'no' ? verdict : sameAs(connection, verdict)
   if (refused === undefined) {

@@ -49,11 +49,24 @@ async function readMessage({ policy, handshake }: Asked, { data, isBinary }: Fir
   try {
     if (custom === undefined)
       return text === undefined ? refuse('bad_auth_message') : readAuthMessage(text, policy.headers)
-    const given = await custom(text ?? new Uint8Array(data), { path: pathOf(handshake.target) })
+    const given = await callBack(() => custom(text ?? new Uint8Array(data), { path: pathOf(handshake.target) }))
     return given === null || given === undefined ? refuse('bad_auth_message') : readCustomHeaders(given, policy.headers)
   } finally {
     data.fill(0)
   }
+}
+
+async function callBack<Given>(toHeaders: () => Given): Promise<Awaited<Given>> {
+  try {
+    return await toHeaders()
+  } catch (error) {
+    throw withoutText(error)
+  }
+}
+
+/** What is thrown may hold the message, as what JSON.parse() throws does: of it only the kind is told. */
+function withoutText(error: unknown): Error {
+  return new Error(`firstMessage.toHeaders threw: ${error instanceof Error ? error.name : typeof error}`)
 }
 
 /** Rule W2: a password is tried only while its account and address have not failed too often. */
@@ -65,24 +78,34 @@ async function asLimited(state: GateState, asked: Asked, read: Credential, lost:
   const admitted = await Promise.race([limiter.admit(account, address), lost])
   if (isLost(admitted)) return stopped(admitted)
   if (admitted.type === 'refuse') return { ...no(refuse('too_many_attempts')), retryAfter: admitted.retryAfter }
-  let outcome: 'passed' | 'failed' | 'dropped' = 'dropped'
+  const verdict = await asAdmitted(state, asked, read, admitted.delay, lost)
+  const settled = await Promise.race([limiter[outcomeOf(verdict, asked.policy)](account, address), lost])
+  // A limiter that hangs, or what it returns, lets nobody in.
+  return isLost(settled) ? stopped(settled) : verdict
+}
+
+async function asAdmitted(
+  state: GateState,
+  asked: Asked,
+  read: Credential,
+  delay: number,
+  lost: Promise<Lost>,
+): Promise<Verdict> {
   try {
-    if (admitted.delay > 0) await Promise.race([pause(state, admitted.delay), lost])
-    const verdict = await ask(state, asked, read, lost)
-    outcome = outcomeOf(verdict)
-    return verdict
-  } finally {
-    await limiter[outcome](account, address)
+    const paused = delay > 0 ? await Promise.race([pause(state, delay), lost]) : undefined
+    return isLost(paused) ? stopped(paused) : await ask(state, asked, read, lost)
+  } catch (error) {
+    return no(refuse('app_error', [], error))
   }
 }
 
-/** Who goes before the verdict has tried all the same. A fault of the server is nobody's attempt. */
-function outcomeOf(verdict: Verdict): 'passed' | 'failed' | 'dropped' {
+/** What is no verdict on the password is nobody's attempt: a fault of the server, or a client that goes. */
+function outcomeOf(verdict: Verdict, { on }: FirstMessagePolicy): 'passed' | 'failed' | 'dropped' {
   if (verdict.type === 'accept') return 'passed'
-  if (verdict.type === 'gone') return 'failed'
-  const { status, code } = verdict
-  const isNo = (status >= 300 && status < 400) || status === 401 || status === 403
-  return isNo && code !== 'expired_credential' ? 'failed' : 'dropped'
+  if (verdict.type === 'gone' || verdict.code === 'expired_credential') return 'dropped'
+  const { status } = verdict
+  const isWrong = status === 401 || (status >= 300 && status < 400) || on.includes(status)
+  return isWrong ? 'failed' : 'dropped'
 }
 
 function pause(state: GateState, ms: number): Promise<void> {
@@ -96,6 +119,8 @@ async function ask(state: GateState, asked: Asked, read: Credential, lost: Promi
   if (typeof lease !== 'function') return no(lease)
   const handshake = withCredential(asked.handshake, read.headers, state.credentialHeaders)
   const req = toRequest(handshake, asked.facts)
+  // The app hears that nobody waits for it any more, as it would of a request on a socket.
+  void lost.then(() => req.destroy())
   try {
     const decided = await decide(state, {
       handshake,
@@ -124,7 +149,7 @@ function toVerdict(
   if (decided.type === 'gone') return decided
   if (decided.type === 'refuse') return no(decided)
   if (decided.type === 'answer') {
-    void discardAnswer(decided, lost)
+    void discardAnswer(state, decided, lost)
     const { status, headers } = decided.head
     return { type: 'no', status, code: 'app', retryAfter: retryAfterOf(headers) }
   }
@@ -143,7 +168,7 @@ function warnOfSession(state: GateState, headers: HeaderPairs): void {
 }
 
 function isLost(value: unknown): value is Lost {
-  return typeof value === 'string'
+  return value === 'gone' || value === 'deadline'
 }
 
 function stopped(lost: Lost): Verdict {

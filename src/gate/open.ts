@@ -134,8 +134,9 @@ function openLibrary(
       // Before the first frame, and after the app's own listeners are there.
       process.nextTick(hearErrorsOf, socket)
     },
-    refused(status): void {
+    refused(said): void {
       answered = true
+      const status = said === 0 ? 500 : said // it has written what is no HTTP
       emitRefused(state, taken, 'library', status, undefined)
       if (opened === undefined) socket.once('finish', () => socket.destroy())
       else refuseOpened(opened, status)
@@ -155,7 +156,9 @@ function openLibrary(
   const onClose = (): void => {
     cancel()
     unhook()
-    if (!answered) emitAborted(state, taken)
+    if (answered) return
+    answered = true
+    emitAborted(state, taken)
   }
   socket.once('close', onClose)
   call(state, () => deliver(attachment.server, req, socket, head), fail)

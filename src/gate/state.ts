@@ -62,6 +62,8 @@ export interface GateState {
   readonly readable: boolean
   /** Sockets that are open for their client alone. */
   readonly waitingCaps: Caps
+  /** Ends those that wait for their message; called when the gate closes. */
+  readonly waiting: Set<() => void>
   readonly waiter: Waiter
   readonly accepter: Accepter
   readonly registry: Registry

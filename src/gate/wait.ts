@@ -30,7 +30,7 @@ export function mayWait(state: GateState, taken: Taken, decided: Decided): boole
 
 /** Opens the socket for its client alone. What the app answered is dropped, headers and all. */
 export function waitForMessage(state: GateState, taken: Taken, decided: Decided, lost: Promise<Lost>): void {
-  if (decided.type === 'answer') void discardAnswer(decided, lost)
+  if (decided.type === 'answer') void discardAnswer(state, decided, lost)
   const policy = state.firstMessage
   const lease = state.waitingCaps.enter(() => clientKey(state, taken.handshake))
   if (policy === undefined || typeof lease !== 'function') {
@@ -62,26 +62,39 @@ function withoutExtensions({ handshake }: Taken): Taken['handshake'] {
   return { ...handshake, headers: handshake.headers.filter(([name]) => name !== 'sec-websocket-extensions') }
 }
 
+/** What carries a credential where that road is on; where it is off it is sent all the same, and must not come back. */
+const CREDENTIAL = /^(?:base64url\.bearer\.|ticket\.gate101\.|openai-insecure-api-key\.|bearer\.)/i
+
 /** What the route will select is not known yet; a browser that offered something gives up where nothing is selected. */
 function selectFor(state: GateState, offered: readonly string[]): string | undefined {
-  const real = offered.filter((item) => item !== REFUSAL_SUBPROTOCOL)
+  const marker = offered.find((item) => item === REFUSAL_SUBPROTOCOL)
+  const real = offered.filter((item) => item !== REFUSAL_SUBPROTOCOL && !CREDENTIAL.test(item))
   const spoken = real.find((item) => state.protocols.has(item))
   if (spoken !== undefined) return spoken
   if (real.includes(PLAIN_SUBPROTOCOL)) return PLAIN_SUBPROTOCOL
-  return state.libraries > 0 || state.routes === 0
-    ? (real[0] ?? offered[0])
-    : offered.find((item) => !real.includes(item))
+  return state.libraries > 0 || state.routes === 0 ? (real[0] ?? marker) : marker
 }
 
 async function converse(one: Waited): Promise<void> {
   const { state, waiting } = one
   const timeout = timer(state, state.limits.firstMessage)
-  const first = await Promise.race([waiting.first, timeout.passed])
+  const { closed, forget } = whenClosed(state)
+  const first = await Promise.race([waiting.first, timeout.passed, closed])
   timeout.cancel()
+  forget()
   if (first === 'passed') return endWaiting(one, refuse('auth_timeout'))
+  if (state.closing || first === 'closing') return endWaiting(one, refuse('closing'))
   if (typeof first === 'string') return endFault(one, first)
-  if (state.closing) return endWaiting(one, refuse('closing'))
   await judge(one, first)
+}
+
+function whenClosed({ waiting }: GateState): { closed: Promise<'closing'>; forget: () => void } {
+  let close: () => void = () => undefined
+  const closed = new Promise<'closing'>((resolve) => {
+    close = () => resolve('closing')
+  })
+  waiting.add(close)
+  return { closed, forget: () => void waiting.delete(close) }
 }
 
 async function judge(one: Waited, message: FirstMessage): Promise<void> {
@@ -103,13 +116,18 @@ async function judge(one: Waited, message: FirstMessage): Promise<void> {
   if (verdict.type === 'gone') return endFault(one, 'gone')
   if (verdict.type === 'no') return tell(one, verdict)
   if (state.closing) return endWaiting(one, refuse('closing'))
-  openWaited(one, verdict)
+  await openWaited(one, verdict)
 }
 
-function openWaited(one: Waited, verdict: Extract<Verdict, { type: 'accept' }>): void {
+async function openWaited(one: Waited, verdict: Extract<Verdict, { type: 'accept' }>): Promise<void> {
   const { state, taken, waiting, lease } = one
   const head = waiting.detach()
-  if (head === undefined) return endWaiting(one, refuse('bad_auth_message'))
+  if (head === undefined) return endFault(one, await waiting.fault)
+  const { socket } = taken.owned
+  // In the next tick the stream forgets its reader; it would wake a socket that its next owner has paused by then.
+  await new Promise<void>((resolve) => process.nextTick(resolve))
+  if (socket.destroyed) return aborted(state, taken)
+  socket.off('close', lease)
   const { req, handshake, decision, mark } = verdict
   req.url = handshake.target
   lease()

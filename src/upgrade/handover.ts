@@ -173,7 +173,7 @@ export function slipHeaders(socket: Duplex, headers: HeaderPairs, answer: Librar
     const status = statusOf(text)
     const headEnd = text.indexOf('\r\n\r\n')
     const done = rest.find((argument) => typeof argument === 'function') as (() => void) | undefined
-    if (headEnd < 0 && text.length < MAX_HEAD && (status === 101 || SWITCHING.startsWith(text))) {
+    if (headEnd < 0 && text.length < MAX_HEAD && (status === 101 || isStatusBegun(text))) {
       held = text
       if (done !== undefined) process.nextTick(done)
       return true
@@ -229,6 +229,11 @@ export function hearErrorsOf(socket: Duplex): void {
     const ws = Reflect.get(socket, key) as Partial<EventEmitter> | null | undefined
     if (ws?.listenerCount?.('error') === 0) ws.on?.('error', survive)
   }
+}
+
+/** Too short to know the status, and HTTP so far. */
+function isStatusBegun(text: string): boolean {
+  return text.length < SWITCHING.length && /^HTTP\/1\.1 \d{0,3}$/.test(text + 'HTTP/1.1 '.slice(text.length))
 }
 
 function statusOf(text: string): number {
