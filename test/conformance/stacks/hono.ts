@@ -9,9 +9,19 @@ import { cors } from 'hono/cors'
 import { HTTPException } from 'hono/http-exception'
 import { logger } from 'hono/logger'
 import { secureHeaders } from 'hono/secure-headers'
-import { websocket } from '../../../src/hono.ts'
+import { ticket, websocket } from '../../../src/hono.ts'
 import { createGate, type Gate } from '../../../src/index.ts'
-import { ALLOWED_ORIGIN, API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, USER, userOfBearer, type Stack } from './shared.ts'
+import {
+  ALLOWED_ORIGIN,
+  API_KEY,
+  COOKIE_KEY,
+  GUARDED,
+  isUser,
+  LONG_REFUSAL,
+  USER,
+  userOfBearer,
+  type Stack,
+} from './shared.ts'
 
 interface Env {
   Bindings: HttpBindings
@@ -93,10 +103,16 @@ function addRoutes(app: Hono<Env>, gate: Gate<Context>, sessions: Sessions): voi
     await sessions.logout(c)
     return c.text('bye')
   })
-  app.get('/ws', requireLogin, live)
-  app.get('/basic', basicAuth({ username: USER.name, password: USER.password }), live)
-  app.get('/bearer', bearerAuth({ verifyToken: (token) => userOfBearer(`Bearer ${token}`) !== undefined }), live)
-  app.get('/key', requireKey, live)
+  const guards: Readonly<Record<(typeof GUARDED)[number], Middleware>> = {
+    '/ws': requireLogin,
+    '/basic': basicAuth({ username: USER.name, password: USER.password }),
+    '/bearer': bearerAuth({ verifyToken: (token) => userOfBearer(`Bearer ${token}`) !== undefined }),
+    '/key': requireKey,
+  }
+  for (const path of GUARDED) {
+    app.get(path, guards[path], live)
+    app.post(`${path}/ticket`, guards[path], ticket(gate, path) as Middleware)
+  }
   app.get('/open', live)
   app.get('/redirect', requireLoginOrRedirect, live)
   app.get('/cookies', requireLogin, setsCookies, live)
@@ -108,8 +124,8 @@ function addRoutes(app: Hono<Env>, gate: Gate<Context>, sessions: Sessions): voi
 
 export const honoStack: Stack = {
   name: 'Hono',
-  async build() {
-    const gate = createGate({ identify: (c: Context) => ({ subject: c.get('user') ?? 'somebody' }) })
+  async build(roads) {
+    const gate = createGate({ identify: (c: Context) => ({ subject: c.get('user') ?? 'somebody' }), ...roads })
     const sessions = new Sessions()
     const app = new Hono<Env>()
     const log: string[] = []
