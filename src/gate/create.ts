@@ -14,7 +14,7 @@ import { checkCookies } from '../handshake/cookies.ts'
 import { createHostCheck } from '../handshake/host.ts'
 import { createOriginCheck } from '../handshake/origin.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
-import { checkShape } from '../handshake/shape.ts'
+import { checkCredentialHeaders, checkShape } from '../handshake/shape.ts'
 import { checkTarget } from '../handshake/target.ts'
 import { createProxyTrust, type ProxyTrust } from '../handshake/trust.ts'
 import { createAccepter } from '../upgrade/accept.ts'
@@ -106,7 +106,7 @@ function createChecks(
   options: Pick<GateOptions, 'origins' | 'hosts' | 'sessionCookies'>,
   credentialHeaders: readonly string[],
   trust: ProxyTrust,
-): Pick<GateState, 'checkForm' | 'checkHost' | 'checkOrigin' | 'checkPlain'> {
+): Pick<GateState, 'checkForm' | 'checkHost' | 'checkOrigin' | 'checkPlain' | 'checkEndpoint'> {
   const shape = {
     singleHeaders: credentialHeaders.filter((name) => name !== 'cookie'),
     maxHeaders: MAX_HEADERS,
@@ -123,13 +123,16 @@ function createChecks(
       (presented.cookie ? checkCookies(handshake, cookies) : undefined)
     )
   }
+  const checkPlainOrigin = (handshake: Handshake): Refuse | undefined =>
+    // Browsers send no Origin with a same-origin GET; one that is there must pass all the same.
+    valueOf(handshake, 'origin') === undefined ? checkCookies(handshake, cookies) : checkOrigin(handshake, false)
   return {
     checkForm: (handshake) => checkShape(handshake, shape) ?? common(handshake),
     checkHost: host,
     checkOrigin,
-    // Browsers send no Origin with a same-origin GET; one that is there must pass all the same.
-    checkPlain: (handshake) =>
-      common(handshake) ?? (valueOf(handshake, 'origin') === undefined ? undefined : checkOrigin(handshake, false)),
+    checkPlain: (handshake) => common(handshake) ?? checkPlainOrigin(handshake),
+    checkEndpoint: (handshake) =>
+      host(handshake) ?? checkPlainOrigin(handshake) ?? checkCredentialHeaders(handshake, shape),
   }
 }
 

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { refuse, type Refuse } from '../core/decision.ts'
-import { valueOf } from '../core/handshake.ts'
 import { refusalMessage, type RefusalMessage } from '../core/refusal-message.ts'
 import { readHandshake } from '../handshake/facts.ts'
 import { carriesCredential } from './decide.ts'
@@ -33,10 +32,8 @@ export async function explain(state: GateState, plain: Plain): Promise<RefusalMe
 async function whyNot(state: GateState, { req, context, anonymous }: Plain): Promise<Refuse | undefined> {
   if (state.closing) return refuse('closing')
   const handshake = readHandshake(req, req.socket)
-  // Browsers send no Origin with a same-origin GET; one that is there must pass.
-  const hasOrigin = valueOf(handshake, 'origin') !== undefined
-  const stranger = state.checkHost(handshake) ?? (hasOrigin ? state.checkOrigin(handshake, false) : undefined)
-  if (stranger !== undefined) return stranger
+  const refused = state.checkEndpoint(handshake)
+  if (refused !== undefined) return refused
   const identity = await identityOf(state, req, context, handshake)
   if ('type' in identity) return identity
   return anonymous || carriesCredential(state, handshake) ? undefined : refuse('unguarded_route')

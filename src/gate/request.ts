@@ -27,14 +27,47 @@ export function setRequest(req: IncomingMessage, handshake: Pick<Handshake, 'tar
   req.rawHeaders.length = 0
   req.rawHeaders.push(...handshake.headers.flat())
   req.headers = mergeHeaders(handshake.headers)
+  req.headersDistinct = distinctHeaders(handshake.headers)
 }
 
-/** As Node merges what it has parsed: repeated fields are joined, cookies with `; `. */
+/** Of these Node keeps the first alone. */
+const FIRST_ONLY = new Set([
+  'age',
+  'authorization',
+  'content-length',
+  'content-type',
+  'etag',
+  'expires',
+  'from',
+  'host',
+  'if-modified-since',
+  'if-unmodified-since',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'proxy-authorization',
+  'referer',
+  'retry-after',
+  'server',
+  'user-agent',
+])
+
+/** As Node does it for `message.headers`: the first, a list, or joined; cookies with `; `. */
 function mergeHeaders(headers: HeaderPairs): IncomingMessage['headers'] {
-  const merged: Record<string, string> = Object.create(null) as Record<string, string>
+  const merged = new Map<string, string | string[]>()
   for (const [name, value] of headers) {
-    const before = merged[name]
-    merged[name] = before === undefined ? value : before + (name === 'cookie' ? '; ' : ', ') + value
+    const before = merged.get(name)
+    if (name === 'set-cookie') merged.set(name, [...(Array.isArray(before) ? before : []), value])
+    else if (typeof before !== 'string') merged.set(name, value)
+    else if (!FIRST_ONLY.has(name)) merged.set(name, `${before}${name === 'cookie' ? '; ' : ', '}${value}`)
   }
-  return merged
+  // Entries are defined, not assigned: a header of the name __proto__ is one like any other.
+  return Object.fromEntries(merged)
+}
+
+/** As Node does it for `message.headersDistinct`. */
+function distinctHeaders(headers: HeaderPairs): IncomingMessage['headersDistinct'] {
+  const distinct = Object.create(null) as Record<string, string[]>
+  for (const [name, value] of headers) (distinct[name] ??= []).push(value)
+  return distinct
 }

@@ -77,12 +77,11 @@ function roadsOn({ ticketsOn, subprotocolForms, queryToken }: GateState): Road[]
 }
 
 /** What says how the client wants to hear of a refusal is nothing that a library should select. */
-function withoutMarker(state: GateState, handshake: Handshake): { handshake: Handshake; readable: boolean } {
-  if (!state.readable) return { handshake, readable: false }
+function withoutMarker({ readable }: GateState, handshake: Handshake): { handshake: Handshake; readable: boolean } {
   const offered = offeredSubprotocols(handshake.headers)
   if (!offered.includes(REFUSAL_SUBPROTOCOL)) return { handshake, readable: false }
   const others = offered.filter((item) => item !== REFUSAL_SUBPROTOCOL)
-  return { handshake: others.length === 0 ? handshake : withSubprotocols(handshake, others), readable: true }
+  return { handshake: others.length === 0 ? handshake : withSubprotocols(handshake, others), readable }
 }
 
 /** The same handshake, offering these. */

@@ -51,6 +51,8 @@ export interface GateState {
    * @param carried - whether a credential came by a ticket or token, which no browser adds by itself.
    */
   readonly checkOrigin: (handshake: Handshake, carried: boolean) => Refuse | undefined
+  /** The part of them that holds for a plain request of an endpoint, whose path the app has routed. */
+  readonly checkEndpoint: (handshake: Handshake) => Refuse | undefined
   /** The part of them that holds for the plain requests of an engine, too. */
   readonly checkPlain: (handshake: Handshake) => Refuse | undefined
   readonly firstMessage: FirstMessagePolicy | undefined

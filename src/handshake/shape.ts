@@ -102,6 +102,11 @@ function note(seen: Seen, name: string, value: string): void {
   }
 }
 
+/** The part of it that a plain request must fulfil as well: what decides about access occurs once, and is not too large. */
+export function checkCredentialHeaders(handshake: Handshake, options: ShapeOptions): Refuse | undefined {
+  return checkSingles(collect(handshake, options))
+}
+
 function isHost(host: string): boolean {
   if (!HOST.test(host)) return false
   return !host.startsWith('[') || isIPv6(host.slice(1, host.indexOf(']')))

@@ -12,6 +12,7 @@ import type { Connection, Gate, GateOptions, IdentityInput, WebSocketOptions } f
 export const KEY = 'test_api_key'
 export const BANNED_KEY = 'banned_api_key'
 export const SESSION = 'session=alice-session'
+export const BEARER = 'test-bearer-token'
 
 /** Stands in for whatever an app's page may hold; must never reach a client that was refused by the gate. */
 export const PRIVATE_TEXT = 'for-logged-in-readers-only'
@@ -25,6 +26,8 @@ export type End =
       readonly headers?: ReadonlyArray<readonly [string, string]>
       readonly body?: string
     }
+  /** A POST route that makes tickets for a path. */
+  | { readonly type: 'ticket'; readonly path: string }
   /** Throws in the handler itself. */
   | { readonly type: 'throws' }
   /** Fails later, in the way in which the framework lets an async handler fail. */
@@ -57,6 +60,11 @@ export interface RouteSpec {
   readonly end: End
 }
 
+/** Of the requests that a route answers. */
+export function methodOf({ end }: RouteSpec): 'GET' | 'POST' {
+  return end.type === 'ticket' ? 'POST' : 'GET'
+}
+
 const echo: End = { type: 'websocket', handler: 'echo' }
 
 export const BIG_KIB = 4096
@@ -67,6 +75,7 @@ export const ROUTES: readonly RouteSpec[] = [
   { path: '/one-by-one', end: { type: 'websocket', handler: 'oneByOne' } },
   { path: '/greet', end: { type: 'websocket', handler: 'greet' } },
   { path: '/whoami', end: { type: 'websocket', handler: 'whoami' } },
+  { path: '/ticket', end: { type: 'ticket', path: '/whoami' } },
   { path: '/handler-throws', end: { type: 'websocket', handler: 'throws' } },
   { path: '/handler-rejects', end: { type: 'websocket', handler: 'rejects' } },
   { path: '/protocols', end: { type: 'websocket', handler: 'echo', options: { protocols: ['v2', 'v1'] } } },
@@ -200,6 +209,7 @@ export function judge(req: IncomingMessage): Answer | undefined {
   const key = req.headers['x-api-key']
   if (key === BANNED_KEY) return BANNED
   if (key === KEY) return undefined
+  if (req.headers.authorization === `Bearer ${BEARER}`) return undefined
   if (key === undefined && (req.headers.cookie ?? '').split('; ').includes(SESSION)) return undefined
   return NO_KEY
 }
@@ -302,7 +312,10 @@ export function handlerFor<Context>(
 export const failure = (): Error => new Error('the app broke')
 
 /** Writes the end of a route on a plain `ServerResponse`, for the frameworks that hand it out. */
-export function writeEnd(res: ServerResponse, end: Exclude<End, { type: 'websocket' | 'throws' | 'rejects' }>): void {
+export function writeEnd(
+  res: ServerResponse,
+  end: Exclude<End, { type: 'websocket' | 'ticket' | 'throws' | 'rejects' }>,
+): void {
   switch (end.type) {
     case 'answer':
       writeAnswer(res, end.status, end.headers ?? [], end.body ?? '')

@@ -1,4 +1,4 @@
-import type { LimitsOption, OriginsOption } from '../../src/index.ts'
+import type { GateOptions } from '../../src/index.ts'
 import type { HandshakeText } from '../support/raw.ts'
 import type { Framework } from './adapters/types.ts'
 
@@ -26,10 +26,26 @@ export type Expectation =
       /** The app's response hears that its client has gone. */
       readonly closesApp?: boolean
     }
+  /**
+   * 101 before the verdict; then exactly these frames. `code` is that of the refused event; left out where the client is
+   * accepted after all.
+   */
+  | {
+      readonly to: 'converse'
+      readonly headers?: HeaderFacts
+      readonly receives: readonly FrameFact[]
+      readonly code?: string
+    }
   /** A head, and a body that ends without its end. */
   | { readonly to: 'cut'; readonly status: number; readonly atMost: number }
-  /** To a request that asks for no upgrade: an ordinary answer. */
-  | { readonly to: 'answer'; readonly status: number; readonly headers?: HeaderFacts; readonly body?: string | RegExp }
+  /** To a request that asks for no upgrade: an ordinary answer. `code` where a refused event says so. */
+  | {
+      readonly to: 'answer'
+      readonly status: number
+      readonly headers?: HeaderFacts
+      readonly body?: string | RegExp
+      readonly code?: string
+    }
 
 /** A fact of one framework, or a case that it cannot have. */
 export type Difference =
@@ -37,20 +53,32 @@ export type Difference =
   | { readonly why: string; readonly skip: true }
 
 /** How the gate of a case is made. */
-export type Policy = 'default' | 'listed' | 'hasty'
+export type Policy = 'default' | 'listed' | 'hasty' | 'roads' | 'waits'
 
-export const POLICIES: Readonly<
-  Record<Policy, { origins?: OriginsOption; hosts?: readonly string[]; limits?: LimitsOption }>
-> = {
+export const POLICIES: Readonly<Record<Policy, Omit<GateOptions, 'identify' | 'authenticate'>>> = {
   default: {},
   listed: { origins: ['https://app.example.com'], hosts: ['ws.internal.example'] },
   /** For what is to be cut by the deadline. */
   hasty: { limits: { deadline: 300 } },
+  /** Every way in which a credential may come with the handshake, and refusals as a Close frame. */
+  roads: {
+    subprotocolTokens: true,
+    dangerouslyAllowQueryToken: true,
+    sessionCookies: ['session'],
+    refuse: 'auto',
+    tickets: { perSession: 1000 },
+  },
+  /** The first message may bring the credential. */
+  waits: { firstMessage: { paths: ['/whoami'], headers: ['authorization', 'x-api-key'] } },
 }
 
 export interface Request extends HandshakeText {
   /** Asks for no upgrade. */
   readonly plain?: boolean
+  /** Headers with which a ticket for `/whoami` is asked for first. It stands in the place of `{ticket}`. */
+  readonly mint?: HandshakeText['headers']
+  /** The same handshake has used the ticket before. */
+  readonly spent?: boolean
   /** In the same packet, right behind the head. */
   readonly early?: Uint8Array
   /** Sent once the 101 is there. */

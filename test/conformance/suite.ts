@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { after, describe, test, type TestContext } from 'node:test'
 import type { AcceptedEvent, RefusedEvent } from '../../src/index.ts'
 import type { Certificate } from '../support/certs.ts'
-import { acceptOf, frame, OPCODE, type Frame } from '../support/frames.ts'
+import { acceptOf, closeFrame, frame, OPCODE, type Frame } from '../support/frames.ts'
 import { connectRaw, handshake, rawRequest, SAMPLE_KEY, type RawConnection } from '../support/raw.ts'
 import { parseResponse, valuesOf, type ParsedResponse } from '../support/response.ts'
 import { listen, type Listening } from '../support/servers.ts'
@@ -113,9 +113,10 @@ async function runCase(
   if (difference !== undefined && 'skip' in difference) return t.skip(difference.why)
   const expect = expectationOf(row, adapter, door, tls !== undefined)
   assert.ok(expect)
+  const request = await withTicket(running, row.request, tls !== undefined)
   running.refused.length = 0
   running.accepted.length = 0
-  await checkers[expect.to](running, row.request, expect as never, tls !== undefined)
+  await checkers[expect.to](running, request, expect as never, tls !== undefined)
 }
 
 type Checker<Kind extends Expectation['to']> = (
@@ -125,8 +126,23 @@ type Checker<Kind extends Expectation['to']> = (
   tls: boolean,
 ) => Promise<void>
 
+/** Asks for a ticket where the case has one, and puts it where it belongs. */
+async function withTicket(running: Running, request: Request, tls: boolean): Promise<Request> {
+  const { mint, spent, ...rest } = request
+  if (mint === undefined) return request
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': '2', ...mint }
+  const asked = { target: '/ticket', method: 'POST', headers, plain: true, early: Buffer.from('{}') }
+  const answer = await ask(running, asked, tls)
+  assert.equal(answer.status, 200, answer.body.toString())
+  const { ticket } = JSON.parse(answer.body.toString()) as { ticket: string }
+  const filled = JSON.parse(JSON.stringify(rest).replaceAll('{ticket}', ticket)) as Request
+  if (spent === true) await ask(running, filled, tls, 'response')
+  return filled
+}
+
 const checkers: { [Kind in Expectation['to']]: Checker<Kind> } = {
   open: checkOpen,
+  converse: checkConverse,
   refuse: checkRefuse,
   cut: checkCut,
   answer: checkAnswer,
@@ -162,6 +178,29 @@ async function checkOpen(
   await checkFrames(connection, expect.receives ?? [])
 }
 
+/** The 101 of the gate itself, before the app has let anybody in: it says nothing but the subprotocol. */
+async function checkConverse(
+  running: Running,
+  request: Request,
+  expect: Extract<Expectation, { to: 'converse' }>,
+  tls: boolean,
+): Promise<void> {
+  await using connection = await connectRaw({ port: running.listening.port, tls })
+  connection.send(bytesOf(request))
+  const { status, headers, body } = await connection.response()
+  assert.equal(status, 101, `${status} ${body.toString().slice(0, 300)}`)
+  const names = headers.map(([name]) => name.toLowerCase()).filter((name) => name !== 'sec-websocket-protocol')
+  assert.deepEqual(names.toSorted(), ['connection', 'sec-websocket-accept', 'upgrade'])
+  checkHeaders(headers, expect.headers ?? {})
+  assert.equal(running.accepted.length, 0)
+  if (request.late !== undefined) connection.send(request.late)
+  await checkFrames(connection, expect.receives)
+  assert.deepEqual(
+    { refused: running.refused.map(({ code }) => code), accepted: running.accepted.length },
+    expect.code === undefined ? { refused: [], accepted: 1 } : { refused: [expect.code], accepted: 0 },
+  )
+}
+
 const NEVER_ON_A_101 = [
   'content-length',
   'content-type',
@@ -180,6 +219,7 @@ async function checkFrames(connection: RawConnection, facts: readonly FrameFact[
   const frames = await connection.frames(facts.length)
   for (const [index, fact] of facts.entries()) checkFrame(frames[index], fact)
   if (closes) {
+    connection.send(closeFrame(last.close))
     await connection.ended()
     return
   }
@@ -288,13 +328,22 @@ async function checkAnswer(
   assert.equal(response.status, expect.status, response.body.toString().slice(0, 300))
   checkHeaders(response.headers, expect.headers ?? {})
   if (request.method !== 'HEAD') checkBody(response, expect.body)
-  assert.equal(running.refused.length + running.accepted.length, 0)
+  assert.equal(running.accepted.length, 0)
+  assert.deepEqual(
+    running.refused.map(({ code }) => code),
+    expect.code === undefined ? [] : [expect.code],
+  )
 }
 
 /** The whole answer, once the server has ended the connection. */
-async function ask(running: Running, request: Request, tls: boolean): Promise<ParsedResponse> {
+async function ask(
+  running: Running,
+  request: Request,
+  tls: boolean,
+  until: 'response' | 'close' = 'close',
+): Promise<ParsedResponse> {
   const to = { port: running.listening.port, tls }
-  if (request.method !== 'HEAD') return await rawRequest({ ...to, bytes: bytesOf(request), until: 'close' })
+  if (request.method !== 'HEAD') return await rawRequest({ ...to, bytes: bytesOf(request), until })
   await using connection = await connectRaw(to)
   connection.send(bytesOf(request))
   await connection.ended()

@@ -1,5 +1,5 @@
 import { closeFrame, frame, OPCODE } from '../support/frames.ts'
-import { BANNED_KEY, BIG_KIB, KEY, LATE_REFUSAL, NO_KEY, PRIVATE_TEXT, SESSION } from './app.ts'
+import { BANNED_KEY, BEARER, BIG_KIB, KEY, LATE_REFUSAL, NO_KEY, PRIVATE_TEXT, SESSION } from './app.ts'
 import type { Case, Difference, Expectation, FrameFact, HeaderFacts, Request } from './case.ts'
 
 /**
@@ -497,6 +497,273 @@ const PLAIN: readonly Case[] = [
   ),
 ]
 
+/** The probe of a page that was refused: a plain GET with what its handshake would carry. */
+const uncached: HeaderFacts = { 'Cache-Control': 'no-store', Vary: /Cookie, Authorization, Origin/i }
+const probed = (status: number, code: string): Expectation => ({
+  to: 'answer',
+  status,
+  headers: uncached,
+  body: new RegExp(`"error":"${code}"`),
+})
+
+const PROBE: readonly Case[] = [
+  plain('the probe of our own page', get('/ws', { Origin: 'https://localhost' }), probed(426, 'websocket_only')),
+  plain('the probe of a foreign page', get('/ws', { Origin: 'https://evil.example' }), probed(403, 'bad_origin')),
+  plain('the probe under a foreign name', get('/ws', { Host: 'rebound.example' }), probed(421, 'host_not_allowed')),
+  plain('the probe of a route that nobody guards', { target: '/unguarded' }, probed(403, 'unguarded_route'), {
+    schemes: probed(401, 'missing_credential'),
+  }),
+  {
+    group: 'plain HTTP',
+    name: 'the probe where nobody is identified',
+    request: { ...get('/whoami', { 'X-Identify': 'null' }), plain: true },
+    expect: probed(403, 'no_identity'),
+  },
+  plain(
+    'the probe takes no ticket',
+    { target: '/whoami?ticket={ticket}', mint: key },
+    { to: 'answer', status: 401, body: NO_KEY.body },
+    { policy: 'roads', schemes: { to: 'answer', status: 401, body: /carries no credential/ } },
+  ),
+]
+
+/** Answers to the request for a ticket itself. */
+const asking = (name: string, request: Request, expect: Expectation, more: Partial<Case> = {}): Case => ({
+  ...plain(name, { method: 'POST', ...request, target: '/ticket' }, expect, { policy: 'roads', ...more }),
+  group: 'tickets',
+})
+const json = { 'Content-Type': 'application/json', 'Content-Length': '2' }
+const made: HeaderFacts = {
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Access-Control-Allow-Origin': null,
+}
+const notMade = (status: number, code: string): Expectation => ({
+  to: 'answer',
+  status,
+  headers: made,
+  body: new RegExp(`"error":"${code}"`),
+  code,
+})
+const posted = (headers: HeaderMap): Request => ({ headers: { ...json, ...headers }, early: Buffer.from('{}') })
+
+const TICKET_ROUTE: readonly Case[] = [
+  asking('one is made', posted(key), {
+    to: 'answer',
+    status: 200,
+    headers: made,
+    body: /^\{"ticket":"([A-Za-z0-9_-]{64})","expiresIn":15,"url":"\/whoami\?ticket=\1"\}\n$/,
+  }),
+  // Fastify itself refuses a body of a type that it does not know.
+  asking('not for a form', { headers: { ...key, 'Content-Length': '0' } }, notMade(415, 'ticket_needs_json')),
+  asking('not for a foreign page', posted({ ...key, Origin: 'https://evil.example' }), notMade(403, 'bad_origin')),
+  asking(
+    "not for nobody: the app's own 401",
+    posted({}),
+    { to: 'answer', status: 401, body: NO_KEY.body },
+    { schemes: { to: 'answer', status: 401, body: /carries no credential/ } },
+  ),
+  asking('not for a cookie without an Origin', posted({ Cookie: SESSION }), notMade(403, 'missing_origin'), {
+    schemes: { to: 'answer', status: 401, body: /carries no credential/ },
+  }),
+]
+
+function ticket(name: string, request: Omit<Request, 'mint'> & Partial<Request>, expect: Expectation): Case {
+  return {
+    group: 'tickets',
+    name,
+    request: { mint: key, ...request },
+    expect,
+    schemes: 'same',
+    policy: 'roads',
+  }
+}
+
+const saw = (url: string): Expectation => open([{ json: { subject: 'alice', url } }])
+
+const TICKETS: readonly Case[] = [
+  ticket('in the URL: the rest of it stays', { target: '/whoami?a=1&ticket={ticket}&b=%20' }, saw('/whoami?a=1&b=%20')),
+  ticket(
+    'as a subprotocol',
+    { target: '/whoami', headers: { 'Sec-WebSocket-Protocol': 'ticket.gate101.{ticket}, gate101' } },
+    open([{ json: { subject: 'alice' } }], { 'Sec-WebSocket-Protocol': 'gate101' }),
+  ),
+  ticket('used before', { target: '/whoami?ticket={ticket}', spent: true }, refuse(401, 'invalid_ticket')),
+  ticket('made up', { target: `/whoami?ticket=${'A'.repeat(64)}` }, refuse(401, 'invalid_ticket')),
+  ticket('on another path', { target: '/ws?ticket={ticket}' }, refuse(403, 'ticket_mismatch')),
+  ticket(
+    'from a page, and asked for by none',
+    { target: '/whoami?ticket={ticket}', headers: { Origin: 'https://localhost' } },
+    refuse(403, 'ticket_mismatch'),
+  ),
+  ticket(
+    'from a foreign page',
+    { target: '/whoami?ticket={ticket}', headers: { Origin: 'https://evil.example' } },
+    refuse(403, 'bad_origin'),
+  ),
+  ticket(
+    'beside another credential',
+    { target: '/whoami?ticket={ticket}', headers: key },
+    refuse(400, 'credential_conflict'),
+  ),
+  ticket(
+    "beside somebody's cookie: that is left out",
+    { target: '/whoami?ticket={ticket}', headers: { Cookie: 'session=bob' } },
+    saw('/whoami'),
+  ),
+]
+
+function token(
+  name: string,
+  target: string,
+  offered: string | null,
+  expect: Expectation,
+  headers: HeaderMap = {},
+): Case {
+  return {
+    group: 'tokens',
+    name,
+    request: { target, headers: { 'Sec-WebSocket-Protocol': offered, ...headers } },
+    expect,
+    policy: 'roads',
+    // The scheme reads X-Api-Key: a bearer token is none.
+    ...(expect.to === 'refuse' ? { schemes: expect.code === 'app' ? missingKey : 'same' } : {}),
+  }
+}
+
+const item = (text: string): string =>
+  `base64url.bearer.authorization.gate101.${Buffer.from(text).toString('base64url')}`
+const aliceBy = (url: string, selected: string | null): Expectation =>
+  open([{ json: { subject: 'alice', url } }], { 'Sec-WebSocket-Protocol': selected })
+
+const TOKENS: readonly Case[] = [
+  token('in a subprotocol', '/whoami', `${item(BEARER)}, gate101`, aliceBy('/whoami', 'gate101')),
+  token('in a subprotocol, a wrong one', '/whoami', `gate101, ${item('wrong')}`, appNoKey),
+  token('in a subprotocol, padded', '/whoami', `gate101, ${item(BEARER)}=`, refuse(400, 'bad_token')),
+  token('two in subprotocols', '/whoami', `gate101, ${item('a')}, ${item('b')}`, refuse(400, 'credential_conflict')),
+  token('alone', '/whoami', item(BEARER), refuse(400, 'subprotocol_required')),
+  token(
+    'in a subprotocol beside Authorization',
+    '/whoami',
+    `gate101, ${item(BEARER)}`,
+    refuse(400, 'credential_conflict'),
+    {
+      Authorization: `Bearer ${BEARER}`,
+    },
+  ),
+  token('in the URL', `/whoami?a=1&access_token=${BEARER}`, null, aliceBy('/whoami?a=1', null)),
+  token('in the URL, twice', `/whoami?access_token=a&access_token=b`, null, refuse(400, 'bad_token')),
+  {
+    ...token('in the URL, where that is off', `/whoami?access_token=${BEARER}`, null, appNoKey),
+    policy: 'default',
+  },
+  {
+    ...token('in a subprotocol, where that is off', '/whoami', `gate101, ${item(BEARER)}`, appNoKey),
+    policy: 'default',
+  },
+  {
+    group: 'tokens',
+    name: 'a session cookie twice',
+    request: { target: '/whoami', headers: { Cookie: `${SESSION}; session=bob`, Origin: 'https://localhost' } },
+    expect: refuse(400, 'duplicate_cookie'),
+    schemes: 'same',
+    policy: 'roads',
+  },
+  rule(
+    'tokens',
+    'a __Host- cookie twice, beside a good key',
+    get('/whoami', { Cookie: ['__Host-a=1', 'b=1; __Host-a=2'], Origin: 'https://localhost' }),
+    refuse(400, 'duplicate_cookie'),
+  ),
+]
+
+const MARKED = { 'Sec-WebSocket-Protocol': 'gate101, refusal.gate101' }
+
+/** A refusal in the form of a Close. */
+function told(close: number, reason: string): Expectation {
+  return {
+    to: 'converse',
+    code: reason,
+    headers: { 'Sec-WebSocket-Protocol': 'refusal.gate101' },
+    receives: [{ close, reason }],
+  }
+}
+
+function readable(name: string, request: Request, expect: Expectation, more: Partial<Case> = {}): Case {
+  const headers = { ...MARKED, ...request.headers }
+  return {
+    group: 'readable refusals',
+    name,
+    request: { ...request, headers },
+    expect,
+    schemes: 'same',
+    policy: 'roads',
+    ...more,
+  }
+}
+
+const READABLE: readonly Case[] = [
+  readable("the app's 401", { target: '/ws' }, told(4401, 'app'), { schemes: told(4401, 'missing_credential') }),
+  readable("the app's 302, without its cookies", get('/answers/302'), told(4401, 'app')),
+  readable("the app's 403", get('/answers/403'), told(4403, 'app')),
+  readable("the app's 429", get('/answers/429'), told(4429, 'app')),
+  readable("the app's 500", get('/answers/500'), told(1011, 'app')),
+  readable("the app's 503", get('/answers/503'), told(1013, 'app')),
+  readable('not accepted', get('/answers/200'), told(4403, 'not_accepted')),
+  readable('a ticket that is none', { target: `/ws?ticket=${'A'.repeat(64)}` }, told(4401, 'invalid_ticket')),
+  readable('a bad Origin is HTTP', get('/ws', { Origin: 'https://evil.example' }), badOrigin),
+  readable('a bad Host is HTTP', get('/ws', { Host: 'rebound.example' }), refuse(421, 'host_not_allowed')),
+  readable('a bad shape is HTTP', get('/ws', { 'Sec-WebSocket-Key': 'x' }), refuse(400, 'bad_key')),
+  readable(
+    'without the marker it is HTTP',
+    get('/answers/403', { 'Sec-WebSocket-Protocol': 'gate101' }),
+    app(403, '{"title":"no"}'),
+  ),
+  readable('where refusals are HTTP it is HTTP', get('/answers/403', MARKED), app(403, '{"title":"no"}'), {
+    policy: 'default',
+  }),
+  readable('who is accepted gets the real subprotocol', get('/whoami', MARKED), {
+    to: 'open',
+    headers: { 'Sec-WebSocket-Protocol': 'gate101' },
+    receives: [{ json: { subject: 'alice' } }],
+  }),
+]
+
+const auth = (fields: object): Buffer => frame(JSON.stringify({ type: 'auth', ...fields }))
+
+function first(name: string, late: Buffer, expect: Expectation, schemes: Expectation | 'same' = 'same'): Case {
+  return { group: 'first message', name, request: { target: '/whoami', late }, expect, schemes, policy: 'waits' }
+}
+
+const unauthorized = (code: string): Expectation => ({
+  to: 'converse',
+  code,
+  receives: [{ json: { type: 'auth_error', status: 401, code } }, { close: 4401, reason: code }],
+})
+
+const FIRST: readonly Case[] = [
+  first('a good key', auth({ headers: { 'x-api-key': KEY } }), {
+    to: 'converse',
+    receives: [{ json: { type: 'auth_ok', subject: 'alice' } }, { json: { subject: 'alice', url: '/whoami' } }],
+  }),
+  first(
+    'a wrong key',
+    auth({ headers: { 'x-api-key': 'wrong' } }),
+    unauthorized('app'),
+    unauthorized('invalid_credential'),
+  ),
+  first('a message that is none', frame('hello'), {
+    to: 'converse',
+    code: 'bad_auth_message',
+    receives: [{ close: 4400, reason: 'bad_auth_message' }],
+  }),
+  {
+    ...first('a wrong explicit credential is refused at once', auth({}), appNoKey, wrongKey),
+    request: get('/whoami', { 'X-Api-Key': 'wrong' }),
+  },
+  { ...first('other paths do not wait', auth({}), appNoKey, missingKey), request: { target: '/ws' } },
+]
+
 function subprotocol(name: string, path: string, offered: string, selected: string | null): Case {
   return {
     group: 'subprotocols',
@@ -531,5 +798,11 @@ export const TABLE: readonly Case[] = [
   ...IDENTITY,
   ...MESSAGES,
   ...PLAIN,
+  ...PROBE,
   ...SUBPROTOCOLS,
+  ...TICKET_ROUTE,
+  ...TICKETS,
+  ...TOKENS,
+  ...READABLE,
+  ...FIRST,
 ]

@@ -5,7 +5,7 @@ import fastify, {
   type FastifyRequest,
   type onRequestHookHandler,
 } from 'fastify'
-import { authenticate, websocket } from '../../../src/fastify.ts'
+import { authenticate, ticket, websocket } from '../../../src/fastify.ts'
 import type { Gate } from '../../../src/index.ts'
 import { valuesOf } from '../../support/response.ts'
 import {
@@ -17,6 +17,7 @@ import {
   handlerFor,
   judge,
   LATE_REFUSAL,
+  methodOf,
   PRIVATE_TEXT,
   REPLACEMENT,
   ROUTES,
@@ -54,6 +55,7 @@ function endOf(gate: Gate<FastifyRequest>, end: End): FastifyRoute {
       end.options,
     )
   }
+  if (end.type === 'ticket') return ticket(gate, end.path)
   if (end.type === 'throws') {
     return () => {
       throw failure()
@@ -62,7 +64,7 @@ function endOf(gate: Gate<FastifyRequest>, end: End): FastifyRoute {
   return (_request, reply) => writeEnd(reply, end)
 }
 
-export function writeEnd(reply: FastifyReply, end: Exclude<End, { type: 'websocket' | 'throws' }>): unknown {
+export function writeEnd(reply: FastifyReply, end: Exclude<End, { type: 'websocket' | 'ticket' | 'throws' }>): unknown {
   switch (end.type) {
     case 'rejects':
       return Promise.resolve().then(() => {
@@ -132,7 +134,7 @@ async function addRoute(
   await app.register(async (scope) => {
     if (route.outer !== undefined) OUTERS[route.outer](scope)
     if (route.guarded !== false) scope.addHook('onRequest', setup.door === 'schemes' ? authenticate(gate) : guard)
-    scope.get(route.path, endOf(gate, route.end))
+    scope.route({ method: methodOf(route), url: route.path, handler: endOf(gate, route.end) })
   })
 }
 

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { Hono, type Context as HonoContext, type MiddlewareHandler } from 'hono'
 import type { StatusCode } from 'hono/utils/http-status'
-import { authenticate, websocket } from '../../../src/hono.ts'
+import { authenticate, ticket, websocket } from '../../../src/hono.ts'
 import type { Gate } from '../../../src/index.ts'
 import {
   asyncContext,
@@ -14,6 +14,7 @@ import {
   handlerFor,
   judge,
   LATE_REFUSAL,
+  methodOf,
   PRIVATE_TEXT,
   REPLACEMENT,
   ROUTES,
@@ -50,6 +51,7 @@ function endOf(gate: Gate<Context>, end: End): Middleware {
       end.options,
     ) as Middleware
   }
+  if (end.type === 'ticket') return ticket(gate, end.path) as Middleware
   if (end.type === 'throws') {
     return () => {
       throw failure()
@@ -58,7 +60,7 @@ function endOf(gate: Gate<Context>, end: End): Middleware {
   return async (c) => await writeEnd(c, end)
 }
 
-async function writeEnd(c: Context, end: Exclude<End, { type: 'websocket' | 'throws' }>): Promise<Response> {
+async function writeEnd(c: Context, end: Exclude<End, { type: 'websocket' | 'ticket' | 'throws' }>): Promise<Response> {
   switch (end.type) {
     case 'rejects':
       await Promise.resolve()
@@ -143,7 +145,7 @@ export const honoApp: Adapter = {
       const chain: Middleware[] = []
       if (route.outer !== undefined) chain.push(OUTERS[route.outer])
       if (route.guarded !== false) chain.push(setup.door === 'schemes' ? (authenticate(gate) as Middleware) : guard)
-      app.on('GET', [route.path], ...chain, endOf(gate, route.end))
+      app.on(methodOf(route), [route.path], ...chain, endOf(gate, route.end))
     }
     const server = serverFor(setup, app)
     gate.attach(server)

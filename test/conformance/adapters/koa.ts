@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import Router from '@koa/router'
 import Koa, { type Middleware, type ParameterizedContext } from 'koa'
 import type { Gate } from '../../../src/index.ts'
-import { authenticate, websocket } from '../../../src/koa.ts'
+import { authenticate, ticket, websocket } from '../../../src/koa.ts'
 import { valuesOf } from '../../support/response.ts'
 import {
   asyncContext,
@@ -13,6 +13,7 @@ import {
   handlerFor,
   judge,
   LATE_REFUSAL,
+  methodOf,
   PRIVATE_TEXT,
   REPLACEMENT,
   ROUTES,
@@ -43,6 +44,7 @@ function endOf(gate: Gate<Context>, end: End): Middleware {
       handlerFor(end.handler, (ctx: Context) => ctx.req),
       end.options,
     )
+  if (end.type === 'ticket') return ticket(gate, end.path)
   if (end.type === 'throws') {
     return () => {
       throw failure()
@@ -53,7 +55,7 @@ function endOf(gate: Gate<Context>, end: End): Middleware {
   }
 }
 
-async function writeEnd(ctx: Context, end: Exclude<End, { type: 'websocket' | 'throws' }>): Promise<void> {
+async function writeEnd(ctx: Context, end: Exclude<End, { type: 'websocket' | 'ticket' | 'throws' }>): Promise<void> {
   switch (end.type) {
     case 'rejects':
       await Promise.resolve()
@@ -128,7 +130,7 @@ export const koaApp: Adapter = {
       const chain: Middleware[] = []
       if (route.outer !== undefined) chain.push(OUTERS[route.outer])
       if (route.guarded !== false) chain.push(setup.door === 'schemes' ? authenticate(gate) : guard)
-      router.get(route.path, ...chain, endOf(gate, route.end))
+      router.register(route.path, [methodOf(route)], [...chain, endOf(gate, route.end)])
     }
     app.use(router.routes())
     const listener = app.callback()

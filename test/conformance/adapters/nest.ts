@@ -4,6 +4,7 @@ import {
   Get,
   HttpException,
   Module,
+  Post,
   Req,
   Res,
   UseGuards,
@@ -21,7 +22,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import onHeaders from 'on-headers'
 import { tap } from 'rxjs'
 import type { Gate } from '../../../src/index.ts'
-import { authenticate, websocket } from '../../../src/nest.ts'
+import { authenticate, ticket, websocket } from '../../../src/nest.ts'
 import { method, parameters } from '../../adapters/nest-app.ts'
 import {
   asyncContext,
@@ -31,6 +32,7 @@ import {
   handlerFor,
   judge,
   LATE_REFUSAL,
+  methodOf,
   REPLACEMENT,
   ROUTES,
   writeAnswer,
@@ -62,6 +64,7 @@ type Action = (req: object, res: object) => unknown
 
 function endOf(gate: Gate<NestRequest>, end: End): Action {
   if (end.type === 'websocket') return websocket(gate, handlerFor(end.handler, requestOf), end.options)
+  if (end.type === 'ticket') return ticket(gate, end.path)
   if (end.type === 'throws') {
     return () => {
       throw failure()
@@ -132,7 +135,8 @@ function controllerOf(gate: Gate<NestRequest>, setup: Setup): new () => object {
       configurable: true,
       writable: true,
     })
-    method(Controlled, name, Get(route.path), ...aroundOf(route, guard))
+    const verb = methodOf(route) === 'GET' ? Get(route.path) : Post(route.path)
+    method(Controlled, name, verb, ...aroundOf(route, guard))
     parameters(Controlled, name, Req(), Res())
   }
   Controller()(Controlled)

@@ -12,6 +12,7 @@ import {
   handlerFor,
   judge,
   LATE_REFUSAL,
+  methodOf,
   REPLACEMENT,
   ROUTES,
   writeAnswer,
@@ -34,6 +35,7 @@ export const guard: NodeMiddleware = (req, res, next) => {
 /** @param failAsync - how this framework lets an async handler fail. */
 function endOf(gate: Gate, end: End, failAsync: NodeMiddleware): NodeMiddleware {
   if (end.type === 'websocket') return gate.websocket(handlerFor(end.handler, same), end.options)
+  if (end.type === 'ticket') return gate.ticket(end.path)
   if (end.type === 'rejects') return failAsync
   if (end.type === 'throws') {
     return () => {
@@ -113,6 +115,8 @@ const passing: NodeMiddleware = (_req, _res, next) => {
   setImmediate(next, failure())
 }
 
+const verbOf = (route: RouteSpec): 'get' | 'post' => (methodOf(route) === 'GET' ? 'get' : 'post')
+
 /** An error logger, as most apps have one: it takes a turn of the event loop more until the error is answered. */
 const hearingErrors = (
   error: unknown,
@@ -128,10 +132,12 @@ export const nodeHttp: Adapter = {
   framework: 'http',
   async build(setup) {
     const gate = makeGate(setup, same)
-    const routes = new Map(ROUTES.map((route) => [route.path, chainOf(gate, setup, route, rejecting)]))
+    const routes = new Map(
+      ROUTES.map((route) => [`${methodOf(route)} ${route.path}`, chainOf(gate, setup, route, rejecting)]),
+    )
     const listener = (req: IncomingMessage, res: ServerResponse): unknown => {
-      const chain = routes.get((req.url ?? '').split('?')[0] ?? '')
-      if (chain !== undefined && req.method === 'GET') return runChain(chain, req, res)
+      const chain = routes.get(`${req.method} ${(req.url ?? '').split('?')[0]}`)
+      if (chain !== undefined) return runChain(chain, req, res)
       return writeAnswer(res, 404, [], 'no such page')
     }
     const server = serve(setup, listener)
@@ -159,7 +165,7 @@ export const expressApp: Adapter = {
   async build(setup) {
     const gate = makeGate(setup, same)
     const app = express()
-    for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, rejecting))
+    for (const route of ROUTES) app[verbOf(route)](route.path, ...chainOf(gate, setup, route, rejecting))
     app.use(hearingErrors)
     const server = serve(setup, app)
     gate.attach(server)
@@ -172,7 +178,7 @@ export const express4App: Adapter = {
   async build(setup) {
     const gate = makeGate(setup, same)
     const app = express4()
-    for (const route of ROUTES) app.get(route.path, ...chainOf(gate, setup, route, passing))
+    for (const route of ROUTES) app[verbOf(route)](route.path, ...chainOf(gate, setup, route, passing))
     app.use(hearingErrors)
     const server = serve(setup, app)
     gate.attach(server)

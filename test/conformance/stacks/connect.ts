@@ -5,17 +5,7 @@ import cookieSession from 'cookie-session'
 import helmet from 'helmet'
 import morgan from 'morgan'
 import { createGate, type Gate, type RouteListener } from '../../../src/index.ts'
-import {
-  API_KEY,
-  COOKIE_KEY,
-  GUARDED,
-  isUser,
-  LONG_REFUSAL,
-  USER,
-  userOfBasic,
-  userOfBearer,
-  type Stack,
-} from './shared.ts'
+import { API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, USER, userOfBasic, userOfBearer, type Stack } from './shared.ts'
 
 interface AppRequest extends IncomingMessage {
   session?: { user?: string; seen?: number } | null
@@ -101,19 +91,14 @@ function routesOf(gate: Gate): Readonly<Record<string, ReadonlyArray<Middleware 
   const live = gate.websocket((socket) => {
     socket.send('open')
   })
-  const guards: Readonly<Record<(typeof GUARDED)[number], Middleware>> = {
-    '/ws': requireLogin,
-    '/basic': requireBasic,
-    '/bearer': requireBearer,
-    '/key': requireKey,
-  }
   return {
     '/login': [login],
     '/logout': [logout],
     '/ws/missing': [says(404, 'nothing here')],
-    // Connect mounts by prefix: the longer ones come first.
-    ...Object.fromEntries(GUARDED.map((path) => [`${path}/ticket`, [guards[path], gate.ticket(path)]])),
-    ...Object.fromEntries(GUARDED.map((path) => [path, [guards[path], live]])),
+    '/ws': [requireLogin, live],
+    '/basic': [requireBasic, live],
+    '/bearer': [requireBearer, live],
+    '/key': [requireKey, live],
     '/open': [live],
     '/redirect': [requireLoginOrRedirect, live],
     '/cookies': [requireLogin, setsCookies, live],
@@ -132,8 +117,8 @@ const identify = (req: AppRequest): { subject: string } => ({ subject: req.user 
 
 export const connectStack: Stack = {
   name: 'Connect',
-  async build(roads) {
-    const gate = createGate({ identify, ...roads })
+  async build() {
+    const gate = createGate({ identify })
     const log: string[] = []
     const app = connect()
     app.use(morgan('tiny', { stream: { write: (line) => log.push(line) } }))
@@ -152,8 +137,8 @@ export const connectStack: Stack = {
 /** No framework: a listener with a table. Its sessions are cookies of one value. */
 export const nodeStack: Stack = {
   name: 'node:http',
-  async build(roads) {
-    const gate = createGate({ identify, ...roads })
+  async build() {
+    const gate = createGate({ identify })
     const routes = routesOf(gate)
     const session = cookieSession({ name: 'sid', keys: [COOKIE_KEY] }) as unknown as Middleware
     const server = createServer((req, res) => {

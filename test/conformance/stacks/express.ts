@@ -13,17 +13,7 @@ import { BasicStrategy } from 'passport-http'
 import { ExtractJwt, Strategy as JwtStrategy } from 'passport-jwt'
 import { Strategy as LocalStrategy } from 'passport-local'
 import { createGate, type Gate } from '../../../src/index.ts'
-import {
-  ALLOWED_ORIGIN,
-  API_KEY,
-  COOKIE_KEY,
-  GUARDED,
-  isUser,
-  LONG_REFUSAL,
-  SIGNING_KEY,
-  USER,
-  type Stack,
-} from './shared.ts'
+import { ALLOWED_ORIGIN, API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, SIGNING_KEY, USER, type Stack } from './shared.ts'
 
 export function makePassport(): passport.PassportStatic {
   const made = new passport.Passport() as unknown as passport.PassportStatic
@@ -108,16 +98,10 @@ function addRoutes(app: express.Express, gate: Gate, auth: passport.PassportStat
     validate: false,
   })
   addLogin(app, auth)
-  const guards: Readonly<Record<(typeof GUARDED)[number], RequestHandler>> = {
-    '/ws': requireLogin,
-    '/basic': auth.authenticate('basic', { session: false }) as RequestHandler,
-    '/bearer': auth.authenticate('jwt', { session: false }) as RequestHandler,
-    '/key': requireKey,
-  }
-  for (const path of GUARDED) {
-    app.get(path, guards[path], live)
-    app.post(`${path}/ticket`, guards[path], gate.ticket(path) as RequestHandler)
-  }
+  app.get('/ws', requireLogin, live)
+  app.get('/basic', auth.authenticate('basic', { session: false }) as RequestHandler, live)
+  app.get('/bearer', auth.authenticate('jwt', { session: false }) as RequestHandler, live)
+  app.get('/key', requireKey, live)
   app.get('/open', live)
   app.get(
     '/redirect',
@@ -146,8 +130,8 @@ const setsCookies: RequestHandler = (req, res, next) => {
 function expressStack(name: string, make: () => express.Express): Stack {
   return {
     name,
-    async build(roads) {
-      const gate = createGate({ identify, ...roads })
+    async build() {
+      const gate = createGate({ identify })
       const auth = makePassport()
       const log: string[] = []
       const app = make()

@@ -2,13 +2,12 @@ import fastifyCookie from '@fastify/cookie'
 import fastifyCors from '@fastify/cors'
 import fastifySession from '@fastify/session'
 import fastify, { type FastifyInstance, type FastifyRequest, type preHandlerAsyncHookHandler } from 'fastify'
-import { ticket, websocket } from '../../../src/fastify.ts'
+import { websocket } from '../../../src/fastify.ts'
 import { createGate, type Gate } from '../../../src/index.ts'
 import {
   ALLOWED_ORIGIN,
   API_KEY,
   COOKIE_KEY,
-  GUARDED,
   isUser,
   LONG_REFUSAL,
   USER,
@@ -82,16 +81,10 @@ function addRoutes(app: FastifyInstance, gate: Gate<FastifyRequest>): void {
   const live = websocket(gate, (socket) => {
     socket.send('open')
   })
-  const guards: Readonly<Record<(typeof GUARDED)[number], preHandlerAsyncHookHandler>> = {
-    '/ws': requireLogin,
-    '/basic': requireBasic,
-    '/bearer': requireBearer,
-    '/key': requireKey,
-  }
-  for (const path of GUARDED) {
-    app.get(path, { preHandler: guards[path] }, live)
-    app.post(`${path}/ticket`, { preHandler: guards[path] }, ticket(gate, path))
-  }
+  app.get('/ws', { preHandler: requireLogin }, live)
+  app.get('/basic', { preHandler: requireBasic }, live)
+  app.get('/bearer', { preHandler: requireBearer }, live)
+  app.get('/key', { preHandler: requireKey }, live)
   app.get('/open', live)
   app.get('/redirect', { preHandler: requireLoginOrRedirect }, live)
   const setsCookies: preHandlerAsyncHookHandler = async (request, reply) => {
@@ -107,9 +100,8 @@ function addRoutes(app: FastifyInstance, gate: Gate<FastifyRequest>): void {
 
 export const fastifyStack: Stack = {
   name: 'Fastify',
-  async build(roads) {
-    const identify = (request: FastifyRequest): { subject: string } => ({ subject: userOf(request) ?? 'somebody' })
-    const gate = createGate({ identify, ...roads })
+  async build() {
+    const gate = createGate({ identify: (request: FastifyRequest) => ({ subject: userOf(request) ?? 'somebody' }) })
     const app: FastifyInstance = fastify()
     const log: string[] = []
     app.addHook('onResponse', async (request) => {

@@ -9,19 +9,9 @@ import { cors } from 'hono/cors'
 import { HTTPException } from 'hono/http-exception'
 import { logger } from 'hono/logger'
 import { secureHeaders } from 'hono/secure-headers'
-import { ticket, websocket } from '../../../src/hono.ts'
+import { websocket } from '../../../src/hono.ts'
 import { createGate, type Gate } from '../../../src/index.ts'
-import {
-  ALLOWED_ORIGIN,
-  API_KEY,
-  COOKIE_KEY,
-  GUARDED,
-  isUser,
-  LONG_REFUSAL,
-  USER,
-  userOfBearer,
-  type Stack,
-} from './shared.ts'
+import { ALLOWED_ORIGIN, API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, USER, userOfBearer, type Stack } from './shared.ts'
 
 interface Env {
   Bindings: HttpBindings
@@ -103,16 +93,10 @@ function addRoutes(app: Hono<Env>, gate: Gate<Context>, sessions: Sessions): voi
     await sessions.logout(c)
     return c.text('bye')
   })
-  const guards: Readonly<Record<(typeof GUARDED)[number], Middleware>> = {
-    '/ws': requireLogin,
-    '/basic': basicAuth({ username: USER.name, password: USER.password }),
-    '/bearer': bearerAuth({ verifyToken: (token) => userOfBearer(`Bearer ${token}`) !== undefined }),
-    '/key': requireKey,
-  }
-  for (const path of GUARDED) {
-    app.get(path, guards[path], live)
-    app.post(`${path}/ticket`, guards[path], ticket(gate, path) as Middleware)
-  }
+  app.get('/ws', requireLogin, live)
+  app.get('/basic', basicAuth({ username: USER.name, password: USER.password }), live)
+  app.get('/bearer', bearerAuth({ verifyToken: (token) => userOfBearer(`Bearer ${token}`) !== undefined }), live)
+  app.get('/key', requireKey, live)
   app.get('/open', live)
   app.get('/redirect', requireLoginOrRedirect, live)
   app.get('/cookies', requireLogin, setsCookies, live)
@@ -124,8 +108,8 @@ function addRoutes(app: Hono<Env>, gate: Gate<Context>, sessions: Sessions): voi
 
 export const honoStack: Stack = {
   name: 'Hono',
-  async build(roads) {
-    const gate = createGate({ identify: (c: Context) => ({ subject: c.get('user') ?? 'somebody' }), ...roads })
+  async build() {
+    const gate = createGate({ identify: (c: Context) => ({ subject: c.get('user') ?? 'somebody' }) })
     const sessions = new Sessions()
     const app = new Hono<Env>()
     const log: string[] = []

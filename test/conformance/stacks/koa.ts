@@ -8,8 +8,8 @@ import { BasicStrategy } from 'passport-http'
 import { ExtractJwt, Strategy as JwtStrategy } from 'passport-jwt'
 import { Strategy as LocalStrategy } from 'passport-local'
 import { createGate, type Gate } from '../../../src/index.ts'
-import { ticket, websocket } from '../../../src/koa.ts'
-import { API_KEY, COOKIE_KEY, GUARDED, isUser, LONG_REFUSAL, SIGNING_KEY, USER, type Stack } from './shared.ts'
+import { websocket } from '../../../src/koa.ts'
+import { API_KEY, COOKIE_KEY, isUser, LONG_REFUSAL, SIGNING_KEY, USER, type Stack } from './shared.ts'
 
 type Context = ParameterizedContext
 
@@ -77,16 +77,10 @@ function makeRouter(gate: Gate<Context>, passport: InstanceType<typeof KoaPasspo
     ctx['session'] = null
     ctx.body = 'bye'
   })
-  const guards: Readonly<Record<(typeof GUARDED)[number], Middleware>> = {
-    '/ws': requireLogin,
-    '/basic': passport.authenticate('basic', { session: false }),
-    '/bearer': passport.authenticate('jwt', { session: false }),
-    '/key': requireKey,
-  }
-  for (const path of GUARDED) {
-    router.get(path, guards[path], live)
-    router.post(`${path}/ticket`, guards[path], ticket(gate, path) as Middleware)
-  }
+  router.get('/ws', requireLogin, live)
+  router.get('/basic', passport.authenticate('basic', { session: false }), live)
+  router.get('/bearer', passport.authenticate('jwt', { session: false }), live)
+  router.get('/key', requireKey, live)
   router.get('/open', live)
   router.get('/redirect', requireLoginOrRedirect, live)
   router.get('/cookies', requireLogin, setsCookies, live)
@@ -104,11 +98,8 @@ function makeRouter(gate: Gate<Context>, passport: InstanceType<typeof KoaPasspo
 
 export const koaStack: Stack = {
   name: 'Koa',
-  async build(roads) {
-    const gate = createGate({
-      identify: (ctx: Context) => ({ subject: ctx.state['user']?.id ?? 'somebody' }),
-      ...roads,
-    })
+  async build() {
+    const gate = createGate({ identify: (ctx: Context) => ({ subject: ctx.state['user']?.id ?? 'somebody' }) })
     const passport = makePassport()
     const app = new Koa()
     app.silent = true

@@ -5,7 +5,6 @@ import {
   Get,
   HttpException,
   Module,
-  Post,
   Req,
   Res,
   UnauthorizedException,
@@ -20,11 +19,11 @@ import { FastifyAdapter } from '@nestjs/platform-fastify'
 import type { Express } from 'express'
 import type { FastifyInstance } from 'fastify'
 import { createGate, type Gate } from '../../../src/index.ts'
-import { ticket, websocket } from '../../../src/nest.ts'
+import { websocket } from '../../../src/nest.ts'
 import { method, parameters } from '../../adapters/nest-app.ts'
 import { addLogin as addExpressLogin, commonMiddlewares, makePassport } from './express.ts'
 import { addLogin as addFastifyLogin, addPlugins } from './fastify.ts'
-import { API_KEY, GUARDED, LONG_REFUSAL, userOfBasic, userOfBearer, type Roads, type Stack } from './shared.ts'
+import { API_KEY, LONG_REFUSAL, userOfBasic, userOfBearer, type Stack } from './shared.ts'
 
 /** Where each platform's session keeps its user. */
 interface AppRequest {
@@ -82,15 +81,6 @@ const forbid = (): never => {
   throw new ForbiddenException(LONG_REFUSAL)
 }
 
-const GUARDS: Readonly<Record<(typeof GUARDED)[number], CanActivate>> = {
-  '/ws': requireLogin,
-  '/basic': requireBasic,
-  '/bearer': requireBearer,
-  '/key': requireKey,
-}
-
-type Action = (req: never, res: never) => unknown
-
 function controllerOf(gate: Gate<AppRequest>): new () => object {
   const live = websocket(gate, (socket) => {
     socket.send('open')
@@ -100,16 +90,19 @@ function controllerOf(gate: Gate<AppRequest>): new () => object {
     res.header('Set-Cookie', 'theme=dark')
     return live(req, res)
   }
-  const routes: ReadonlyArray<readonly [path: string, action: Action, ...CanActivate[]]> = [
-    ...GUARDED.map((path): [string, Action, CanActivate] => [path, live, GUARDS[path]]),
-    ...GUARDED.map((path): [string, Action, CanActivate] => [`${path}/ticket`, ticket(gate, path), GUARDS[path]]),
-    ['/open', live],
-    ['/redirect', live, redirectWithoutLogin],
-    ['/cookies', setsCookies, requireLogin],
-    ['/limited', live, limit, requireKey],
-    ['/long', forbid],
-    ['/rooms/:room/ws', live, requireLogin],
-  ]
+  const routes: ReadonlyArray<readonly [path: string, action: (req: never, res: never) => unknown, ...CanActivate[]]> =
+    [
+      ['/ws', live, requireLogin],
+      ['/basic', live, requireBasic],
+      ['/bearer', live, requireBearer],
+      ['/key', live, requireKey],
+      ['/open', live],
+      ['/redirect', live, redirectWithoutLogin],
+      ['/cookies', setsCookies, requireLogin],
+      ['/limited', live, limit, requireKey],
+      ['/long', forbid],
+      ['/rooms/:room/ws', live, requireLogin],
+    ]
   const Live = class {
     page(): string {
       return 'a page'
@@ -123,7 +116,7 @@ function controllerOf(gate: Gate<AppRequest>): new () => object {
       configurable: true,
       writable: true,
     })
-    method(Live, name, path.endsWith('/ticket') ? Post(path) : Get(path), UseGuards(...guards))
+    method(Live, name, Get(path), UseGuards(...guards))
     parameters(Live, name, Req(), Res())
   }
   Controller()(Live)
@@ -137,8 +130,8 @@ function logRequests(app: INestApplication, log: string[]): void {
   })
 }
 
-async function build(platform: 'express' | 'fastify', roads: Roads = {}): ReturnType<Stack['build']> {
-  const gate = createGate({ identify: (req: AppRequest) => ({ subject: userOf(req) ?? 'somebody' }), ...roads })
+async function build(platform: 'express' | 'fastify'): ReturnType<Stack['build']> {
+  const gate = createGate({ identify: (req: AppRequest) => ({ subject: userOf(req) ?? 'somebody' }) })
   const controllers = [controllerOf(gate)]
   const App = class {
     readonly controllers = controllers
@@ -164,11 +157,5 @@ async function build(platform: 'express' | 'fastify', roads: Roads = {}): Return
   return { server, gate, log, close: async () => await app.close() }
 }
 
-export const nestExpressStack: Stack = {
-  name: 'NestJS on Express',
-  build: async (roads) => await build('express', roads),
-}
-export const nestFastifyStack: Stack = {
-  name: 'NestJS on Fastify',
-  build: async (roads) => await build('fastify', roads),
-}
+export const nestExpressStack: Stack = { name: 'NestJS on Express', build: async () => await build('express') }
+export const nestFastifyStack: Stack = { name: 'NestJS on Fastify', build: async () => await build('fastify') }

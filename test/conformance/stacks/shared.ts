@@ -1,21 +1,12 @@
 import type { Server } from 'node:http'
 import jsonwebtoken from 'jsonwebtoken'
-import type { Gate, GateOptions } from '../../../src/index.ts'
+import type { Gate } from '../../../src/index.ts'
 
 /** One framework with the middlewares that apps really use, and the same routes in all of them. */
 export interface Stack {
   readonly name: string
-  /** @param roads - which of the roads that are off by default are on. */
-  build(roads?: Roads): Promise<BuiltStack>
+  build(): Promise<BuiltStack>
 }
-
-export type Roads = Pick<
-  GateOptions<never>,
-  'firstMessage' | 'subprotocolTokens' | 'dangerouslyAllowQueryToken' | 'limits'
->
-
-/** Routes with a guard of their own each; `POST` to these with `/ticket` behind makes a ticket for them. */
-export const GUARDED = ['/ws', '/basic', '/bearer', '/key'] as const
 
 export interface BuiltStack {
   readonly server: Server
