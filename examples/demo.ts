@@ -144,6 +144,13 @@ app.get('/me', authenticate, (req, res) => {
   res.json(req.caller)
 })
 
+/** What a session opened ends with it. */
+function endWebSockets(sessionID: string, reason: string): void {
+  for (const connection of gate.connections) {
+    if (connection.identity.session === sessionID) connection.end(reason)
+  }
+}
+
 app.post('/login', express.json(), express.urlencoded({ extended: false }), (req, res, next) => {
   const { user, password }: Readonly<Record<string, unknown>> = req.body ?? {}
   if (!isSame(`${String(user)}:${String(password)}`, `${USER}:${PASSWORD}`)) {
@@ -151,9 +158,11 @@ app.post('/login', express.json(), express.urlencoded({ extended: false }), (req
     res.status(401).json({ error: 'invalid_credential', message: 'Wrong user name or password.', fix })
     return
   }
+  const before = req.sessionID
   // A new session id: one that somebody else knew before the login must be worth nothing after it.
   req.session.regenerate((error: unknown) => {
     if (error) return next(error)
+    endWebSockets(before, 'logged in again')
     req.session.user = USER
     res.json({ subject: USER, by: 'session' } satisfies Caller)
   })
@@ -163,9 +172,7 @@ app.post('/logout', (req, res, next) => {
   const { sessionID } = req
   req.session.destroy((error: unknown) => {
     if (error) return next(error)
-    for (const connection of gate.connections) {
-      if (connection.identity.session === sessionID) connection.end('logged out')
-    }
+    endWebSockets(sessionID, 'logged out')
     res.clearCookie('gate101.demo').json({})
   })
 })

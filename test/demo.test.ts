@@ -148,8 +148,9 @@ test('a wrong credential is refused, whatever else is sent with it', async () =>
 async function logIn(
   body = JSON.stringify({ user: 'demo', password: 'demo' }),
   type = 'application/json',
+  cookie = '',
 ): Promise<string> {
-  const response = await fetch(`${http}/login`, { method: 'POST', headers: { 'content-type': type }, body })
+  const response = await fetch(`${http}/login`, { method: 'POST', headers: { 'content-type': type, cookie }, body })
   assert.deepEqual([response.status, await response.json()], [200, { subject: 'demo', by: 'session' }])
   const [line = ''] = response.headers.getSetCookie()
   assert.match(line, /HttpOnly; SameSite=Strict/)
@@ -180,6 +181,56 @@ test('the logout of one session leaves the sockets of another', async () => {
   socket.send('still here')
   assert.equal((await next(socket, 'message')).data, 'still here')
   socket.terminate()
+})
+
+test('a login that takes the place of another ends the sockets of the one before', async () => {
+  const before = await logIn()
+  const socket = await dial(url, { headers: { cookie: before, origin: http }, reconnect: false })
+  const closed = next(socket, 'close')
+  const after = await logIn(undefined, undefined, before)
+  const { code, reason } = await closed
+  assert.deepEqual([code, reason], [4403, 'logged in again'])
+  await assertEchoes({ headers: { cookie: after, origin: http } })
+})
+
+test('a ticket opens one socket, and needs a credential to be had', async () => {
+  const ask = (headers: Record<string, string>): Promise<Response> =>
+    fetch(`${http}/ws/ticket`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: '{}',
+    })
+  assert.equal((await ask({})).status, 401)
+  const { ticket, expiresIn, url: path } = (await (await ask(KEY)).json()) as Record<string, string | number>
+  assert.deepEqual([path, expiresIn], [`/ws?ticket=${ticket}`, 15])
+  const to = new URL(String(path), url).href
+  await assertEchoes({}, to)
+  const error = await refusal({}, to)
+  assert.deepEqual([error.status, error.advice?.error], [401, 'invalid_ticket'])
+})
+
+test('a token opens sockets as a header and as a subprotocol', async () => {
+  assert.equal((await fetch(`${http}/token`, { method: 'POST' })).status, 401)
+  const { token } = (await (await fetch(`${http}/token`, { method: 'POST', headers: KEY })).json()) as {
+    token: string
+  }
+  for (const road of ['headers', 'subprotocol'] as const) {
+    await assertEchoes({ roads: [road], credentials: () => ({ token }) })
+    const error = await refusal({ roads: [road], credentials: () => ({ token: 'made-up' }) })
+    assert.deepEqual([error.status, error.advice?.error], [401, 'invalid_credential'])
+  }
+})
+
+test('the first message brings the password, where there is no credential before', async () => {
+  const login = `${url}/login`
+  const by = (password: string): DialOptions => ({
+    roads: ['message'],
+    credentials: () => ({ username: 'demo', password }),
+  })
+  await assertEchoes(by('demo'), login)
+  const error = await refusal(by('wrong'), login)
+  assert.deepEqual([error.status, error.closeCode, error.phase], [401, 4401, 'message'])
+  assert.equal((await refusal({ headers: { 'x-api-key': 'wrong_key' } }, login)).phase, 'handshake')
 })
 
 test('a page of another site is refused, session or not', async () => {

@@ -1,12 +1,13 @@
 // Raw WebSocket and fetch, so that what is shown is what is sent. Every text from outside is written as text.
 const server = new URL(new URLSearchParams(location.search).get('server') ?? '/', location.href)
+const isOwn = server.origin === location.origin
 const KEY = 'test_api_key'
 /** Offered beside the real subprotocol: asks to be told of a refusal in a way that a page can read. */
 const OFFERS = ['gate101', 'refusal.gate101']
 
 const WHY = {
   app: 'The middleware refused: it would have answered 401 to a plain request as well.',
-  invalid_ticket: 'A ticket is good for one handshake only.',
+  invalid_ticket: 'A ticket is good for one handshake only, within 15 s.',
   ticket_mismatch: 'The ticket was made for another path or another page.',
   bad_auth_message: 'The first message was no auth message.',
   auth_timeout: 'No message came within five seconds.',
@@ -17,12 +18,15 @@ const WHY = {
 const ROADS = {
   cookie: {
     async good(wire) {
-      await logIn(wire)
-      return connect(wire, '/ws', { adds: 'Cookie: gate101.demo=…', stays: true })
+      if (isOwn) await logIn(wire)
+      else wire('·', 'a page of another origin cannot log in; it can try the cookie of an earlier login')
+      return connect(wire, '/ws', { stays: true })
     },
     async bad(wire) {
-      await post(wire, '/logout')
-      await showSession()
+      if (isOwn) {
+        await post(wire, '/logout')
+        await showSession()
+      }
       return connect(wire, '/ws')
     },
   },
@@ -65,6 +69,7 @@ function writer(list) {
     mark.setAttribute('aria-label', { '→': 'sent', '←': 'received', '·': 'note' }[way])
     const words = document.createElement('code')
     words.textContent = shorten(text)
+    item.classList.toggle('request', way === '→' && /^(?:GET|POST) /.test(text))
     item.append(mark, words)
     list.append(item)
   }
@@ -80,21 +85,39 @@ function shorten(text) {
 async function post(wire, path, headers = {}, body) {
   const sent = { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers }
   wire('→', `POST ${path}`)
+  showAdded(wire)
   for (const [name, value] of Object.entries(sent)) wire('→', `${name}: ${value}`)
   const text = body === undefined ? undefined : JSON.stringify(body)
   if (text !== undefined) wire('→', text)
-  const response = await fetch(new URL(path, server), { method: 'POST', headers: sent, body: text, cache: 'no-store' })
+  const init = { method: 'POST', headers: sent, body: text, cache: 'no-store' }
+  const response = await fetch(new URL(path, server), init).catch(() => undefined)
+  if (response === undefined) throw new Refused(await whyNoAnswer(wire))
   const answer = await response.json().catch(() => ({}))
   wire('←', `${response.status} ${JSON.stringify(answer)}`)
-  if (!response.ok) throw new Refused(answer.error ?? response.status, answer.fix)
+  if (!response.ok) throw new Refused(reasonOf(response.status, answer))
   return answer
 }
 
-class Refused extends Error {
-  constructor(code, fix = '') {
-    super(WHY[code] ?? fix)
-    this.code = code
-  }
+const reasonOf = (status, { error, fix = '' }) => `${[status, error].join(' ').trim()}: ${WHY[error] ?? fix}`
+
+class Refused extends Error {}
+
+let isLoggedIn = false
+
+/** What the browser adds by itself, as far as it matters here. A page cannot see it. */
+function showAdded(wire) {
+  wire('·', `the browser adds Origin: ${location.origin}`)
+  if (isLoggedIn) wire('·', 'the browser adds Cookie: gate101.demo=…')
+}
+
+const NOBODY = 'The server does not answer. Is it running?'
+
+/** A request that may not be read and one that reached nobody look the same to a page, until it asks blindly. */
+async function whyNoAnswer(wire) {
+  const blind = { mode: 'no-cors', cache: 'no-store' }
+  const isThere = !isOwn && (await fetch(server, blind).catch(() => undefined)) !== undefined
+  wire('·', isThere ? 'the browser does not let this page read the answer' : 'no answer')
+  return isThere ? `This page is of another origin, ${location.origin}, which may not connect.` : NOBODY
 }
 
 const getTicket = (wire) => post(wire, '/ws/ticket', { 'X-Api-Key': KEY }, {})
@@ -109,12 +132,11 @@ async function logIn(wire) {
  *
  * @returns whether it opened, and why not
  */
-function connect(wire, path, { offers = OFFERS, message, adds, stays = false } = {}) {
+function connect(wire, path, { offers = OFFERS, message, stays = false } = {}) {
   const url = new URL(path, server)
   url.protocol = url.protocol.replace('http', 'ws')
   wire('→', `GET ${url.pathname}${url.search}  (Upgrade: websocket)`)
-  wire('·', `the browser adds Origin: ${location.origin}`)
-  if (adds !== undefined) wire('·', `the browser adds ${adds}`)
+  showAdded(wire)
   wire('→', `Sec-WebSocket-Protocol: ${offers.join(', ')}`)
   return new Promise((resolve) => {
     const socket = new WebSocket(url, offers)
@@ -153,30 +175,29 @@ function connect(wire, path, { offers = OFFERS, message, adds, stays = false } =
 
 /** The browser hides the answer to a handshake. A plain GET of the same endpoint says why, to pages that may ask. */
 async function probe(wire, path) {
-  wire('·', 'Close 1006: the handshake was refused, and the browser tells a page no more')
+  wire('·', 'Close 1006: no WebSocket, and the browser tells a page no more')
   const { pathname } = new URL(path, server)
   wire('→', `GET ${pathname}`)
   const response = await fetch(new URL(pathname, server), { cache: 'no-store', credentials: 'include' }).catch(
     () => undefined,
   )
-  if (response === undefined) {
-    wire('·', 'the browser does not let this page read the answer')
-    return { isOpen: false, why: 'Refused: this page is of another origin, which may not connect.' }
-  }
-  const { error, fix } = await response.json().catch(() => ({}))
-  wire('←', `${response.status} ${error ?? ''}`)
-  return { isOpen: false, why: `${response.status} ${error ?? ''}: ${fix ?? ''}` }
+  if (response === undefined) return { isOpen: false, why: await whyNoAnswer(wire) }
+  const answer = await response.json().catch(() => ({}))
+  wire('←', `${response.status} ${answer.error ?? ''}`)
+  return { isOpen: false, why: reasonOf(response.status, answer) }
 }
 
 // ------------------------------------------------------------------------------------------------------ the page
 
 async function showSession() {
-  const response = await fetch(new URL('/me', server), { cache: 'no-store', credentials: 'include' })
-  const user = response.ok ? await response.json() : undefined
-  document.getElementById('session').textContent =
-    user === undefined
-      ? `GET /me answers ${response.status}: you are not logged in.`
-      : `GET /me answers 200: you are logged in as ${user.subject}.`
+  const init = { cache: 'no-store', credentials: 'include' }
+  const response = await fetch(new URL('/me', server), init).catch(() => undefined)
+  isLoggedIn = response?.ok === true
+  const said = document.getElementById('session')
+  if (response === undefined)
+    said.textContent = isOwn ? NOBODY : `This page may not read what ${server.origin} answers.`
+  else if (!isLoggedIn) said.textContent = `GET /me answers ${response.status}: you are not logged in.`
+  else said.textContent = `GET /me answers 200: you are logged in as ${(await response.json()).subject}.`
 }
 
 /** Does what a person asked for; the button rests meanwhile, and nothing fails unseen. */
@@ -189,14 +210,12 @@ async function perform(road, which, button) {
   output.textContent = 'Connecting…'
   button.ariaDisabled = 'true'
   const { isOpen, why } = await ROADS[road][which](wire, fields).catch((error) => {
-    const isFar = !(error instanceof Refused)
-    return {
-      isOpen: false,
-      why: isFar ? 'Refused: this page may not ask the server, or the server is away.' : error.message,
-    }
+    if (!(error instanceof Refused)) reportError(error)
+    return { isOpen: false, why: error.message }
   })
   output.className = isOpen ? 'good' : 'bad'
-  output.textContent = `${isOpen ? 'Accepted' : 'Refused'}. ${why}`
+  const word = isOpen ? 'Accepted' : why === NOBODY ? 'Not connected' : 'Refused'
+  output.textContent = `${word}. ${why}`
   button.ariaDisabled = null
 }
 
@@ -213,12 +232,13 @@ for (const road of Object.keys(ROADS)) {
 document.querySelector('#header pre').textContent = [
   `npx gate101 dial ws://${server.host}/ws -H 'X-Api-Key: ${KEY}' --send hello`,
   `npx gate101 dial ws://${server.host}/ws   # 401, and what to send`,
+  `curl -i -H 'X-Api-Key: ${KEY}' ${server.origin}/ws   # 426: it would be let in`,
   '',
   '// Go, gorilla/websocket',
   `header := http.Header{"X-Api-Key": {"${KEY}"}}`,
   `conn, response, err := websocket.DefaultDialer.Dial("ws://${server.host}/ws", header)`,
 ].join('\n')
+document.querySelector('#origin pre').textContent =
+  `new WebSocket('ws://${server.host}/ws').onclose = ({ code }) => console.log(code)   // 1006`
 
-await showSession().catch(() => {
-  document.getElementById('session').textContent = 'The server does not answer this page.'
-})
+await showSession()

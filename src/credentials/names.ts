@@ -6,7 +6,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const OF_THE_MESSAGE = [
   /^(?:connection|keep-alive|te|trailers?|transfer-encoding|upgrade|expect|max-forwards|early-data|http2-settings)$/,
   /^(?:content|sec|proxy|access-control)-/,
-  /^(?:host|origin|referer)$|(?:^|-)via(?:-|$)/,
+  /^(?:host|origin|referer|set-cookie2?|cookie2|authentication-info)$|(?:^|-)via(?:-|$)/,
   /^(?:x-)?(?:http-)?method(?:-|$)/,
 ]
 
@@ -34,6 +34,8 @@ const OF_AN_IDENTITY = [
   /^x-webauth|^x-auth-request|^(?:x-)?authn|authz|name(?:-?id)?$/,
   /^(?:iv|sm|gap|osso|oam|ct|shib)-/,
   /^(?:x-)?(?:is-)?admin$/,
+  /(?:^|-)(?:caller|viewer|staff|gid|zitadel|clearance|introspection|profile)(?:-|$)/,
+  /^x-(?:id-token|decoded-token|token-info|access-level|security-context)$/,
 ]
 
 const REFUSED = [...OF_THE_MESSAGE, ...OF_A_PROXY, ...OF_AN_IDENTITY]

@@ -16,10 +16,14 @@ function checkSchemes(state: GateState): void {
 
 const known = (req: IncomingMessage): Identity | undefined => schemeIdentities.get(req)
 
+const found = (req: IncomingMessage, identity: Identity): void => {
+  schemeIdentities.set(req, identity)
+}
+
 /** The schemes as Connect middleware. A handshake that they have already let in is not asked twice. */
 export function authenticateMiddleware(state: GateState): Authenticate {
   checkSchemes(state)
-  return createAuthenticate(state.schemes, { deadline: state.limits.deadline, known })
+  return createAuthenticate(state.schemes, { deadline: state.limits.deadline, known, found })
 }
 
 /** The same for frameworks that write their answer themselves: who it is, or the refusal as data. */
@@ -28,5 +32,5 @@ export function authenticator(
 ): (req: IncomingMessage, res: ServerResponse) => Promise<Identity | RefusalMessage> {
   const state = stateOf(gate)
   checkSchemes(state)
-  return (req, res) => authenticateRequest(state.schemes, req, res, { deadline: state.limits.deadline, known })
+  return (req, res) => authenticateRequest(state.schemes, req, res, { deadline: state.limits.deadline, known, found })
 }

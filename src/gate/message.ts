@@ -115,9 +115,12 @@ function pause(state: GateState, ms: number): Promise<void> {
 }
 
 async function ask(state: GateState, asked: Asked, read: Credential, lost: Promise<Lost>): Promise<Verdict> {
+  const handshake = withCredential(asked.handshake, read.headers, state.credentialHeaders)
+  // A cookie that came by message is looked at as one that came by transport.
+  const wrong = state.checkOrigin(handshake, true)
+  if (wrong !== undefined) return no(wrong)
   const lease = state.caps.enter(() => clientKey(state, asked.handshake))
   if (typeof lease !== 'function') return no(lease)
-  const handshake = withCredential(asked.handshake, read.headers, state.credentialHeaders)
   const req = toRequest(handshake, asked.facts)
   // The app hears that nobody waits for it any more, as it would of a request on a socket.
   void lost.then(() => req.destroy())
@@ -163,7 +166,7 @@ function warnOfSession(state: GateState, headers: HeaderPairs): void {
   if (!headers.some(([name]) => name.toLowerCase() === 'set-cookie')) return
   state.warn(
     'session_write',
-    'The app has set a cookie while it was asked about a first message; the client does not get it. Do not write a login into the session there: passport has the option { session: false }, and gate.phase(req) is "message".',
+    'The app has set a cookie while it was asked about a first message: it has written a login into a session, or begun one. The client does not get the cookie. Write no session there: passport has the option { session: false }, express-session { saveUninitialized: false }; gate.phase(req) is "message".',
   )
 }
 

@@ -17,6 +17,8 @@ export interface AuthenticateOptions {
   readonly clock?: Clock
   /** An identity that was found for this very request before; the schemes are not asked again. */
   readonly known?: (req: IncomingMessage) => Identity | undefined
+  /** Is told of an identity that was found, so that it is `known` to what comes behind. */
+  readonly found?: (req: IncomingMessage, identity: Identity) => void
 }
 
 /** A middleware as Connect, Express and plain `node:http` call it. */
@@ -38,7 +40,7 @@ export type Authenticate = (
  */
 export function createAuthenticate(schemes: readonly Scheme[], options: AuthenticateOptions = {}): Authenticate {
   if (!isList(schemes) || schemes.length === 0) throw configError('authenticate needs at least one scheme.')
-  checkOptions('authenticate()', options, ['deadline', 'clock', 'known'])
+  checkOptions('authenticate()', options, ['deadline', 'clock', 'known', 'found'])
   const deadline = checkNumber('deadline', options.deadline, { min: 1, max: 600_000, fallback: DEADLINE })
   const clock = options.clock ?? systemClock
   return (req, res, next) => {
@@ -70,7 +72,9 @@ export async function authenticateRequest(
   const outcome = await runSchemes(schemes, request, waiting, clock)
   cancel()
   res.off('close', abort)
-  return outcome.type === 'identity' ? outcome.identity : refusalMessage(outcome.refuse)
+  if (outcome.type === 'refuse') return refusalMessage(outcome.refuse)
+  options.found?.(req, outcome.identity)
+  return outcome.identity
 }
 
 function letIn(req: IncomingMessage, identity: Identity, next: (error?: unknown) => void): void {

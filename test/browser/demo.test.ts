@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { connect, createServer as createTcpServer } from 'node:net'
 import { createInterface } from 'node:readline'
+import { pipeline } from 'node:stream/promises'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import express from 'express'
@@ -20,8 +22,8 @@ const KEY = 'test_api_key'
 
 interface Demo {
   readonly port: number
-  /** What it has said of handshakes: `accepted /ws demo`, `refused /ws 401 by the middleware`. */
-  readonly said: readonly string[]
+  /** What it says from now on of this many handshakes: `accepted /ws demo`, `refused /ws 401 by the middleware`. */
+  says(count: number): Promise<readonly string[]>
   stop(): Promise<void>
 }
 
@@ -33,15 +35,21 @@ async function startDemo(): Promise<Demo> {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const closed = once(child, 'close')
-  const said: string[] = []
   const lines = createInterface({ input: child.stdout })
   const [first] = (await once(lines, 'line')) as [string]
-  lines.on('line', (line) => {
-    if (/^(accepted|refused)/.test(line)) said.push(line.replaceAll(/ +/g, ' '))
-  })
   return {
     port: Number(/localhost:(\d+)/.exec(first)?.[1]),
-    said,
+    says: (count) =>
+      new Promise((resolve) => {
+        const said: string[] = []
+        lines.on('line', function hear(line: string) {
+          if (!/^(?:accepted|refused)/.test(line)) return
+          said.push(line.replaceAll(/ +/g, ' '))
+          if (said.length < count) return
+          lines.off('line', hear)
+          resolve(said)
+        })
+      }),
     async stop() {
       child.kill()
       await closed
@@ -49,8 +57,26 @@ async function startDemo(): Promise<Demo> {
   }
 }
 
-describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
+/**
+ * Passes everything on to the demo and keeps the head of each handshake as the browser wrote it. The browser's own
+ * tools leave the cookie out of what they show of a handshake with another origin.
+ */
+async function listenIn(port: number): Promise<Listening & { readonly heads: readonly string[] }> {
+  const heads: string[] = []
+  const server = createTcpServer((near) => {
+    near.once('data', (first: Buffer) => {
+      const head = first.toString('latin1')
+      if (/^upgrade: websocket\r$/im.test(head)) heads.push(head)
+    })
+    // A peer that goes is no fault here: the other one is told by the end of its connection.
+    pipeline(near, connect(port, 'localhost'), near).catch(() => {})
+  })
+  return Object.assign(await listen(server, 'localhost'), { heads })
+}
+
+describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 120_000 }, () => {
   let demo: Demo
+  let wire: Awaited<ReturnType<typeof listenIn>>
   let elsewhere: Listening
   let browser: Browser
   let context: BrowserContext
@@ -59,6 +85,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
 
   before(async () => {
     demo = await startDemo()
+    wire = await listenIn(demo.port)
     const app = express().use(express.static(`${root}/examples/demo`))
     elsewhere = await listen(createServer(app), 'localhost')
     browser = await launchChromium(['--host-resolver-rules=MAP evil.test 127.0.0.1'])
@@ -67,10 +94,11 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
   after(async () => {
     await browser?.close()
     await elsewhere?.close()
+    await wire?.close()
     await demo?.stop()
   })
 
-  const own = (): string => `http://localhost:${demo.port}`
+  const own = (): string => `http://localhost:${wire.port}`
 
   /** A page of the demo, or of another origin that does the same with the demo. */
   async function visit(url: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<void> {
@@ -92,7 +120,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
   }
 
   async function outcomeOf(road: string): Promise<string> {
-    const output = page.locator(`#${road} output`, { hasText: /^(Accepted|Refused)/ })
+    const output = page.locator(`#${road} output`, { hasText: /^(Accepted|Refused|Not connected)/ })
     await output.waitFor()
     return (await output.textContent()) ?? ''
   }
@@ -104,14 +132,24 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
   }
 
   const ROADS: ReadonlyArray<readonly [road: string, wire: RegExp, refused: RegExp, refusedWire: RegExp]> = [
-    ['cookie', /adds Cookie/, /^Refused\. 4401 app: The middleware refused/, /Close 4401 app/],
+    [
+      'cookie',
+      /adds Cookie[^]*101, Sec-WebSocket-Protocol: gate101/,
+      /^Refused\. 4401 app: The middleware refused/,
+      /Close 4401 app/,
+    ],
     [
       'ticket',
-      /GET \/ws\?ticket=/,
+      /GET \/ws\?ticket=[^]*101, Sec-WebSocket-Protocol: gate101/,
       /^Refused\. 4401 invalid_ticket: .*one handshake only/,
       /Close 4401 invalid_ticket/,
     ],
-    ['subprotocol', /bearer\.authorization\.gate101/, /^Refused\. 4401 app/, /Close 4401 app/],
+    [
+      'subprotocol',
+      /bearer\.authorization\.gate101[^]*101, Sec-WebSocket-Protocol: gate101/,
+      /^Refused\. 4401 app/,
+      /Close 4401 app/,
+    ],
     [
       'message',
       /←\{"type":"auth_ok","subject":"demo"/,
@@ -144,6 +182,34 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
       assert.match(wire, /the open WebSocket: Close 4403 logged out/)
     })
 
+    test('logging in again ends the WebSocket of the session before', async () => {
+      await click('cookie', 'good')
+      const { outcome, wire } = await click('cookie', 'good')
+      assert.match(outcome, /^Accepted/)
+      assert.match(wire, /the open WebSocket: Close 4403 logged in again/)
+    })
+
+    test('shows what was on the wire', async () => {
+      const fieldsOf = (text: string): string[] =>
+        [...text.matchAll(/^[→·]?(?:the browser adds )?((?:Origin|Cookie|Sec-WebSocket-Protocol): .*?)\r?$/gm)]
+          .map(([, field = '']) => field.replace(/(gate101\.demo=|authorization\.gate101\.[\w-]{6})[^,]*/, '$1…'))
+          .toSorted()
+      const compare = async (road: string): Promise<string> => {
+        const from = wire.heads.length
+        const shown = (await click(road, 'good')).wire
+        const handshake = shown.slice(shown.indexOf('GET /ws'))
+        const [sent = '', ...more] = wire.heads.slice(from)
+        assert.deepEqual([fieldsOf(handshake), more], [fieldsOf(sent), []])
+        const target = handshake.slice(0, handshake.indexOf('\n')).replace(/…?\s+\(Upgrade: websocket\)$/, '')
+        assert.ok(sent.startsWith(target), `${target}, ${sent}`)
+        return sent
+      }
+      assert.match(await compare('cookie'), /^Cookie: /m)
+      for (const road of ['ticket', 'subprotocol', 'message']) assert.match(await compare(road), /^Cookie: /m)
+      await click('cookie', 'bad')
+      for (const road of ['ticket', 'subprotocol', 'message']) assert.doesNotMatch(await compare(road), /^Cookie: /m)
+    })
+
     test('shows neither a whole ticket or token nor a password', async () => {
       const [, message] = [await click('ticket', 'good'), await click('message', 'good')]
       const text = await page.locator('main').innerText()
@@ -156,6 +222,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
       const focused = (): Promise<string> => page.evaluate<string>(`document.activeElement?.textContent?.trim() ?? ''`)
       for (let n = 0; n < 20 && (await focused()) !== 'Connect with a made-up token'; n++)
         await page.keyboard.press('Tab')
+      assert.equal(await page.evaluate<string>(`getComputedStyle(document.activeElement).outlineStyle`), 'solid')
       await page.keyboard.press('Enter')
       assert.match(await outcomeOf('subprotocol'), /^Refused/)
       assert.equal(await focused(), 'Connect with a made-up token')
@@ -174,46 +241,63 @@ describe('the demo in Chromium', { skip: skipWithout(chromium) }, () => {
       await page.goto(`http://localhost:${elsewhere.port}/?server=${encodeURIComponent(own())}`)
     })
 
-    for (const [road, reason] of [
-      ['cookie', /may not ask the server/],
-      ['ticket', /may not ask the server/],
-      ['subprotocol', /may not ask the server/],
-      ['message', /another origin, which may not connect/],
-    ] as const) {
-      test(`${road}: refused, and the page says why`, async () => {
-        const { outcome } = await click(road, 'good')
-        assert.match(outcome, /^Refused\. /)
-        assert.match(outcome, reason)
-      })
+    for (const [road] of ROADS) {
+      for (const which of ['good', 'bad'] as const) {
+        test(`${road}: refused, and the page says why: ${which} credential`, async () => {
+          const { outcome, wire } = await click(road, which)
+          assert.equal(
+            outcome,
+            `Refused. This page is of another origin, http://localhost:${elsewhere.port}, which may not connect.`,
+          )
+          assert.doesNotMatch(wire, /←/)
+        })
+      }
     }
 
-    test('good credentials do not help: cookie, ticket, token, password', async () => {
+    test('good credentials do not help: cookie, ticket, token; and are good from the right page', async () => {
       const headers = { 'content-type': 'application/json', 'x-api-key': KEY, origin: own() }
       const { url } = (await (await fetch(`${own()}/ws/ticket`, { method: 'POST', headers, body: '{}' })).json()) as {
         url: string
       }
       const { token } = (await (await fetch(`${own()}/token`, { method: 'POST', headers })).json()) as { token: string }
       const item = `base64url.bearer.authorization.gate101.${Buffer.from(token).toString('base64url')}`
-      const before = demo.said.length
-      const ends = await inPage<string[]>('dial.js', [
+      const handshakes = [
         [`${own()}/ws`, ['gate101']],
         [`${own()}${url}`, ['gate101']],
         [`${own()}/ws`, ['gate101', item]],
         [`${own()}/ws/login`, ['gate101']],
-      ])
-      assert.deepEqual(ends, ['1006', '1006', '1006', '1006'])
-      const said = demo.said.slice(before)
-      assert.equal(said.filter((line) => /^refused .* 403 bad_origin$/.test(line)).length, 4, said.join('\n'))
-      assert.ok(!said.some((line) => line.startsWith('accepted')), said.join('\n'))
+      ]
+      const [from, said] = [wire.heads.length, demo.says(4)]
+      assert.deepEqual(await inPage('dial.js', handshakes), ['1006', '1006', '1006', '1006'])
+      const refused = (path: string): string => `refused ${path} 403 bad_origin`
+      assert.deepEqual((await said).toSorted(), [...Array(3).fill(refused('/ws')), refused('/ws/login')])
+      const cookies = wire.heads.slice(from).map((head) => /^cookie: gate101\.demo=s/im.test(head))
+      assert.deepEqual(cookies, [true, true, true, true], 'the cookie went along, and did not help')
+
+      await page.goto(own())
+      assert.deepEqual(await inPage('dial.js', handshakes), Array(4).fill('open gate101'))
     })
   })
 
   test('under a name that somebody else has pointed here (DNS rebinding): 421', async () => {
     await visit(`http://evil.test:${demo.port}/page.css`)
-    const before = demo.said.length
-    const ends = await inPage<string[]>('dial.js', [[`http://evil.test:${demo.port}/ws/login`, ['gate101']]])
-    assert.deepEqual(ends, ['1006'])
-    assert.match(demo.said.slice(before).join('\n'), /^refused \/ws\/login 421 host_not_allowed$/m)
+    const handshakes = ['/ws', '/ws/login'].map((path) => [`http://evil.test:${demo.port}${path}`, ['gate101']])
+    const said = demo.says(2)
+    assert.deepEqual(await inPage('dial.js', handshakes), ['1006', '1006'])
+    assert.deepEqual((await said).toSorted(), [
+      'refused /ws 421 host_not_allowed',
+      'refused /ws/login 421 host_not_allowed',
+    ])
+  })
+
+  test('a server that is away is no refusal of this page', async () => {
+    const other = await startDemo()
+    await visit(`http://localhost:${other.port}`)
+    await other.stop()
+    for (const [road] of ROADS) {
+      const { outcome } = await click(road, 'good')
+      assert.equal(outcome, 'Not connected. The server does not answer. Is it running?')
+    }
   })
 
   for (const colorScheme of ['light', 'dark'] as const) {

@@ -8,6 +8,8 @@ import { systemClock, type Clock } from '../../src/core/clock.ts'
 import { readSecret } from '../../src/credentials/keys.ts'
 import { createTickets, type Tickets } from '../../src/credentials/ticket.ts'
 import { createGate, memoryTicketStore, type Gate, type GateOptions, type Injected } from '../../src/index.ts'
+import { bearer } from '../../src/schemes.ts'
+import { listen } from '../support/servers.ts'
 import { HeldClock } from '../unit/credentials/helpers.ts'
 
 /** The roads as `gate.inject()` sees them: decisions as data, and nothing used up. */
@@ -125,4 +127,24 @@ describe('tickets of nodes whose clocks differ', () => {
 
 it('systemClock tells the time of day: tickets of several processes are compared by it', () => {
   assert.ok(Math.abs(systemClock.now() - Date.now()) < 1000)
+})
+
+it('the schemes are asked once about a request that comes through gate.authenticate() to a ticket', async () => {
+  let asked = 0
+  const gate = createGate({
+    authenticate: bearer({
+      verify: () => {
+        asked++
+        return { subject: 'alice' }
+      },
+    }),
+  })
+  const [guard, ticket] = [gate.authenticate(), gate.ticket('/live')]
+  await using server = await listen(createServer((req, res) => void guard(req, res, () => ticket(req, res))))
+  const response = await fetch(`http://127.0.0.1:${server.port}/ticket`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' },
+    body: '{}',
+  })
+  assert.deepEqual([response.status, asked], [200, 1])
 })

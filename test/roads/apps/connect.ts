@@ -67,7 +67,7 @@ export const recordsOf = (store: MemoryStore): Record<string, string> => ({
 })
 
 function guardsFor(people: People, auth: passport.PassportStatic): Record<Guard, NodeMiddleware> {
-  const of = (name: string, options?: passport.AuthenticateOptions): NodeMiddleware =>
+  const of = (name: string | string[], options?: passport.AuthenticateOptions): NodeMiddleware =>
     auth.authenticate(name, options ?? {}) as unknown as NodeMiddleware
   const sessionOr =
     (other: NodeMiddleware): NodeMiddleware =>
@@ -77,8 +77,9 @@ function guardsFor(people: People, auth: passport.PassportStatic): Record<Guard,
     session: sessionOr((_req, res) => refuse(res)),
     jwt: of('jwt', { session: false }),
     basic: of('basic', { session: false }),
-    either: sessionOr(of('basic', { session: false })),
-    writes: sessionOr(of('basic')),
+    either: sessionOr(of(['basic', 'jwt'], { session: false })),
+    writes: of('basic'),
+    both: sessionOr(of('basic')),
     key(req, res, next) {
       const id = people.byKey(req.headers['x-api-key'])
       if (id === undefined) return refuse(res)
@@ -115,7 +116,7 @@ function assemble(
   const watched = Object.fromEntries(
     GUARDS.map((guard) => [guard, log.watched(guard, guards[guard], ([req]) => req)]),
   ) as Record<Guard, NodeMiddleware>
-  const live = gate.websocket((socket, req, { identity }) => socket.send(hello(identity.subject, userOf(req))))
+  const live = gate.websocket((socket, req, { identity }) => log.greet(socket, identity.subject, userOf(req)))
   place({ method: 'POST', path: '/login' }, [login])
   for (const row of ROUTES) {
     const end = row.end === 'ticket' ? gate.ticket(pathOf(row.guard, 'live')) : row.end === 'me' ? me : live
@@ -134,7 +135,7 @@ export function identify(req: IncomingMessage): { subject: string } | null {
 const MIDDLEWARE = {
   session: 'express-session, passport',
   jwt: 'passport-jwt',
-  key: 'of the app’s own',
+  key: 'own middleware',
   basic: 'passport-http',
 }
 

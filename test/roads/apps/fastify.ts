@@ -23,18 +23,18 @@ function guardsFor(people: People): Record<Guard, Hook> {
     }
   const bySession = (request: Request): string | undefined => people.known(sessionUser(request))
   const byBasic = (request: Request): string | undefined => people.byBasic(request.headers.authorization)
+  const logIn = (request: Request, user: string | undefined): string | undefined => {
+    if (user !== undefined) Object.assign(request.session, { user })
+    return user
+  }
   return {
     session: lets(bySession),
     jwt: lets(({ headers }) => people.byBearer(headers.authorization)),
     key: lets(({ headers }) => people.byKey(headers['x-api-key'])),
     basic: lets(byBasic),
-    either: lets((request) => bySession(request) ?? byBasic(request)),
-    writes: lets((request) => {
-      const user = bySession(request)
-      const found = user ?? byBasic(request)
-      if (user === undefined && found !== undefined) Object.assign(request.session, { user: found })
-      return found
-    }),
+    either: lets((request) => bySession(request) ?? byBasic(request) ?? people.byBearer(request.headers.authorization)),
+    writes: lets((request) => logIn(request, byBasic(request))),
+    both: lets((request) => bySession(request) ?? logIn(request, byBasic(request))),
   }
 }
 
@@ -69,8 +69,8 @@ export const fastifyApp: RoadsAdapter = {
   middleware: {
     session: '@fastify/session',
     jwt: 'a hook with jsonwebtoken',
-    key: 'a hook of the app’s own',
-    basic: 'a hook of the app’s own',
+    key: 'own hook',
+    basic: 'own hook',
   },
   async build(options = {}) {
     const identify = ({ user }: Request): { subject: string } | null => (user === undefined ? null : { subject: user })
@@ -83,7 +83,7 @@ export const fastifyApp: RoadsAdapter = {
     const guards = guardsFor(people)
     for (const guard of Object.keys(guards) as Guard[])
       guards[guard] = log.watched(guard, guards[guard], ([request]) => request.raw)
-    const live = websocket(gate, (socket, { user }, { identity }) => socket.send(hello(identity.subject, user)))
+    const live = websocket(gate, (socket, { user }, { identity }) => log.greet(socket, identity.subject, user))
     const me: Hook = async ({ user }) => JSON.parse(hello(user ?? '', user))
     for (const { method, path, guard, end } of ROUTES) {
       const handler = end === 'ticket' ? ticket(gate, pathOf(guard, 'live')) : end === 'me' ? me : live

@@ -50,28 +50,29 @@ function guardsFor(people: People, records: Map<string, string>): Record<Guard, 
     (other: Middleware): Middleware =>
     (c, next) =>
       c.get('user') === undefined ? other(c, next) : next()
+  const token = every(
+    jwt({ secret: SIGNING_KEY, alg: 'HS256' }) as Middleware,
+    (async (c, next) => {
+      if (!found(c, people.known(c.get('jwtPayload').sub))) throw new HTTPException(401)
+      await next()
+    }) as Middleware,
+  )
+  const logsIn: Middleware = every(basic, async (c: Context, next: () => Promise<void>) => {
+    await logIn(c, records, c.get('user') ?? '')
+    await next()
+  })
   return {
     session: requireUser,
-    jwt: every(
-      jwt({ secret: SIGNING_KEY, alg: 'HS256' }) as Middleware,
-      (async (c, next) => {
-        if (!found(c, people.known(c.get('jwtPayload').sub))) throw new HTTPException(401)
-        await next()
-      }) as Middleware,
-    ),
+    jwt: token,
     key: bearerAuth({
       headerName: 'X-Api-Key',
       prefix: '',
       verifyToken: (key, c) => found(c as Context, people.byKey(key)),
     }),
     basic,
-    either: sessionOr(basic),
-    writes: sessionOr(
-      every(basic, async (c: Context, next: () => Promise<void>) => {
-        await logIn(c, records, c.get('user') ?? '')
-        await next()
-      }),
-    ),
+    either: sessionOr((c, next) => (c.req.header('authorization')?.startsWith('Bearer ') ? token : basic)(c, next)),
+    writes: logsIn,
+    both: sessionOr(logsIn),
   }
 }
 
@@ -100,7 +101,7 @@ export const honoApp: RoadsAdapter = {
     const guards = guardsFor(people, records)
     for (const guard of Object.keys(guards) as Guard[])
       guards[guard] = log.watched(guard, guards[guard], ([c]) => c.env.incoming)
-    const live = websocket(gate, (socket, c, { identity }) => socket.send(hello(identity.subject, c.get('user'))))
+    const live = websocket(gate, (socket, c, { identity }) => log.greet(socket, identity.subject, c.get('user')))
     const me: Middleware = async (c) => c.body(hello(c.get('user') ?? '', c.get('user')))
     for (const { method, path, guard, end } of ROUTES) {
       const last = end === 'ticket' ? ticket(gate, pathOf(guard, 'live')) : end === 'me' ? me : live

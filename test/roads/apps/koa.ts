@@ -38,8 +38,9 @@ function guardsFor(people: People, passport: InstanceType<typeof KoaPassport>): 
     session: sessionOr(async (ctx) => ctx.throw(401, 'log in first')),
     jwt: passport.authenticate('jwt', { session: false }),
     basic: passport.authenticate('basic', { session: false }),
-    either: sessionOr(passport.authenticate('basic', { session: false })),
-    writes: sessionOr(passport.authenticate('basic')),
+    either: sessionOr(passport.authenticate(['basic', 'jwt'], { session: false })),
+    writes: passport.authenticate('basic'),
+    both: sessionOr(passport.authenticate('basic')),
     async key(ctx, next) {
       const id = people.byKey(ctx.get('X-Api-Key'))
       if (id === undefined) ctx.throw(401, 'which key?')
@@ -63,7 +64,7 @@ export const koaApp: RoadsAdapter = {
   middleware: {
     session: 'koa-session, koa-passport',
     jwt: 'passport-jwt',
-    key: 'of the app’s own',
+    key: 'own middleware',
     basic: 'passport-http',
   },
   async build(options = {}) {
@@ -89,7 +90,7 @@ export const koaApp: RoadsAdapter = {
     const guards = guardsFor(people, passport)
     for (const guard of Object.keys(guards) as Guard[])
       guards[guard] = log.watched(guard, guards[guard], ([ctx]) => ctx.req)
-    const live = websocket(gate, (socket, ctx, { identity }) => socket.send(hello(identity.subject, userOf(ctx))))
+    const live = websocket(gate, (socket, ctx, { identity }) => log.greet(socket, identity.subject, userOf(ctx)))
     const me: Middleware = (ctx) => {
       ctx.body = JSON.parse(hello(userOf(ctx) ?? '', userOf(ctx)))
     }

@@ -50,9 +50,9 @@ function lets(find: (req: AppRequest) => string | undefined): Activate {
 }
 
 /** A strategy of passport as a guard. */
-function strategy(auth: passport.PassportStatic, name: string, options: passport.AuthenticateOptions): Activate {
+function strategy(auth: passport.PassportStatic, ...names: string[]): Activate {
   const authenticate = auth.authenticate as unknown as (
-    name: string,
+    names: string[],
     options: object,
     done: (error: unknown, user: { id: string } | false) => void,
   ) => (req: object, res: object, next: () => void) => void
@@ -61,7 +61,7 @@ function strategy(auth: passport.PassportStatic, name: string, options: passport
     const user = await new Promise<{ id: string } | false>((resolve, reject) => {
       const done = (error: unknown, found: { id: string } | false): void =>
         error === null ? resolve(found) : reject(error as Error)
-      authenticate.call(auth, name, options, done)(req, res, () => resolve(false))
+      authenticate.call(auth, names, { session: false }, done)(req, res, () => resolve(false))
     })
     if (user === false) throw new UnauthorizedException()
     req.user = user
@@ -73,47 +73,54 @@ const byKey = (people: People): Activate => lets(({ headers }) => people.byKey(h
 
 function expressGuards(people: People, auth: passport.PassportStatic): Record<Guard, Activate> {
   const session = lets((req) => req.user?.id)
-  const basic = strategy(auth, 'basic', { session: false })
+  const basic = strategy(auth, 'basic')
   const sessionOr =
     (other: Activate): Activate =>
     (context) =>
       requestOf(context).isAuthenticated?.() === true || other(context)
+  const logsIn: Activate = async (context) => {
+    await basic(context)
+    const req = requestOf(context) as AppRequest & { logIn(user: object, done: (error?: unknown) => void): void }
+    await new Promise<void>((resolve, reject) =>
+      req.logIn(req.user ?? {}, (error) => (error === undefined ? resolve() : reject(error as Error))),
+    )
+    return true
+  }
   return {
     session,
-    jwt: strategy(auth, 'jwt', { session: false }),
+    jwt: strategy(auth, 'jwt'),
     key: byKey(people),
     basic,
-    either: sessionOr(basic),
-    writes: sessionOr(async (context) => {
-      await basic(context)
-      const req = requestOf(context) as AppRequest & { logIn(user: object, done: (error?: unknown) => void): void }
-      await new Promise<void>((resolve, reject) =>
-        req.logIn(req.user ?? {}, (error) => (error === undefined ? resolve() : reject(error as Error))),
-      )
-      return true
-    }),
+    either: sessionOr(strategy(auth, 'basic', 'jwt')),
+    writes: logsIn,
+    both: sessionOr(logsIn),
   }
 }
 
 function fastifyGuards(people: People): Record<Guard, Activate> {
   const bySession = (req: AppRequest): string | undefined => people.known(sessionUser(req))
   const byBasic = (req: AppRequest): string | undefined => people.byBasic(req.headers.authorization)
+  const logIn = (req: AppRequest, user: string | undefined): string | undefined => {
+    if (user !== undefined) Object.assign(req.session, { user })
+    return user
+  }
   return {
     session: lets(bySession),
     jwt: lets(({ headers }) => people.byBearer(headers.authorization)),
     key: byKey(people),
     basic: lets(byBasic),
-    either: lets((req) => bySession(req) ?? byBasic(req)),
-    writes: lets((req) => {
-      const [known, found] = [bySession(req), byBasic(req)]
-      if (known === undefined && found !== undefined) Object.assign(req.session, { user: found })
-      return known ?? found
-    }),
+    either: lets((req) => bySession(req) ?? byBasic(req) ?? people.byBearer(req.headers.authorization)),
+    writes: lets((req) => logIn(req, byBasic(req))),
+    both: lets((req) => bySession(req) ?? logIn(req, byBasic(req))),
   }
 }
 
-function controllerOf(gate: Gate<AppRequest>, guards: Readonly<Record<Guard, Activate>>): new () => object {
-  const live = websocket(gate, (socket, req, { identity }) => socket.send(hello(identity.subject, req.user?.id)))
+function controllerOf(
+  gate: Gate<AppRequest>,
+  log: GuardLog,
+  guards: Readonly<Record<Guard, Activate>>,
+): new () => object {
+  const live = websocket(gate, (socket, req, { identity }) => log.greet(socket, identity.subject, req.user?.id))
   const me = (req: AppRequest, res: { send(body: string): unknown }): unknown =>
     res.send(hello(req.user?.id ?? '', req.user?.id))
   const Live = class {
@@ -148,7 +155,7 @@ async function build(platform: 'express' | 'fastify', options: Options): ReturnT
       return req.raw ?? (req as unknown as IncomingMessage)
     })
   }
-  const controllers = [controllerOf(gate, guards)]
+  const controllers = [controllerOf(gate, log, guards)]
   const App = class {
     readonly controllers = controllers
   }
@@ -174,7 +181,7 @@ export const nestOnExpress: RoadsAdapter = {
   middleware: {
     session: 'express-session, passport',
     jwt: 'a guard with passport-jwt',
-    key: 'a guard of the app’s own',
+    key: 'own guard',
     basic: 'a guard with passport-http',
   },
   build: async (options = {}) => await build('express', options),
@@ -185,8 +192,8 @@ export const nestOnFastify: RoadsAdapter = {
   middleware: {
     session: '@fastify/session',
     jwt: 'a guard with jsonwebtoken',
-    key: 'a guard of the app’s own',
-    basic: 'a guard of the app’s own',
+    key: 'own guard',
+    basic: 'own guard',
   },
   build: async (options = {}) => await build('fastify', options),
 }

@@ -64,18 +64,19 @@ export const schemes: RoadsAdapter = {
     const wss = new WebSocketServer({ noServer: true })
     wss.on('connection', (socket, req) => {
       const subject = gate.connection(req, socket)?.identity.subject
-      socket.send(hello(subject ?? '', subject))
+      log.greet(socket, subject ?? '', subject)
     })
     const guard = gate.authenticate()
     const ends = new Map<string, (req: IncomingMessage, res: ServerResponse) => unknown>()
     for (const { path, guard: kind, end } of ROUTES) {
-      if (end === 'me') ends.set(path, me)
+      if (end === 'me') ends.set(path, (req, res) => guard(req, res, () => me(req, res)))
+      // It asks the schemes by itself.
       if (end === 'ticket') ends.set(path, gate.ticket(pathOf(kind, 'live')))
     }
     const server = createServer((req, res) => {
       const end = ends.get(req.url ?? '')
       if (end === undefined) res.writeHead(404).end()
-      else void guard(req, res, () => end(req, res))
+      else void end(req, res)
     })
     server.on('upgrade', (req, socket, head) => {
       if (ENDPOINTS.includes((req.url ?? '').split('?')[0] ?? ''))

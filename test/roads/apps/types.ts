@@ -7,10 +7,11 @@ export const KINDS = ['session', 'jwt', 'key', 'basic'] as const
 export type Kind = (typeof KINDS)[number]
 
 /**
- * Middlewares that stand before a route: one for each kind, and two that take a session or a password. `writes` also
- * writes a login by password into the session, as passport does unless it is told not to.
+ * Middlewares that stand before a route: one for each kind, and `either`, which takes a session, else a token or a password.
+ * `writes` and `both` write a login by password into the session, as passport does unless it is told not to: `writes`
+ * takes passwords alone, `both` a session, else a password.
  */
-export const GUARDS = [...KINDS, 'either', 'writes'] as const
+export const GUARDS = [...KINDS, 'either', 'writes', 'both'] as const
 export type Guard = (typeof GUARDS)[number]
 
 /** Every app has these routes, each behind the guard that it names. `talk` takes first messages. */
@@ -69,7 +70,19 @@ export interface Ran {
 /** What the guards of an app were run with. */
 export class GuardLog {
   readonly ran: Ran[] = []
+  /** Messages that the app's handler was given. */
+  readonly heard: string[] = []
   phaseOf: (req: IncomingMessage) => string | undefined = () => undefined
+
+  /** What the handler of every endpoint does. */
+  greet(
+    socket: { send(text: string): void; on(event: 'message', listener: (data: unknown) => void): unknown },
+    subject: string,
+    user: string | undefined,
+  ): void {
+    socket.send(hello(subject, user))
+    socket.on('message', (data) => this.heard.push(String(data)))
+  }
 
   /** The same middleware, unchanged: each call of it is noted. */
   watched<Middleware extends (...args: never[]) => unknown>(

@@ -238,7 +238,7 @@ describe('a ticket is not taken', () => {
     await Promise.all(Array.from({ length: 32 }, worker))
     assert.equal(store.calls, 1)
     assert.equal(served.made.runs.length, 1, 'nor the app')
-    assert.equal(saidOf(await served.dial(`/live?ticket=${real}`)), 'alice')
+    assert.equal(saidOf(await served.dial(`/live?ticket=${await served.ticket(alice)}`)), 'alice')
   })
 })
 

@@ -5,7 +5,7 @@ import { checkInjectable, mayInject } from '../../../src/credentials/names.ts'
 
 const MESSAGE = `connection keep-alive proxy-connection proxy-authorization proxy-authenticate te trailer trailers
   transfer-encoding upgrade expect max-forwards early-data http2-settings content-length content-type content-encoding
-  content-location host origin referer via sec-websocket-key sec-websocket-protocol sec-fetch-site sec-anything
+  content-location host origin referer via set-cookie cookie2 authentication-info sec-websocket-key sec-websocket-protocol sec-fetch-site sec-anything
   access-control-request-method x-http-method-override x-http-method x-method-override`
 
 const PROXY = `forwarded x-forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-prefix
@@ -38,6 +38,8 @@ const IDENTITY = `x-remote-user remote-user x-remote-email x-remote-groups x-rem
   impersonate-user impersonate-group impersonate-uid impersonate-extra-scopes x-impersonate sudo x-on-behalf-of
   oidc-claim-sub oidc-access-token saml-subject x-saml-nameid shib-session-id shib-identity-provider sm-user
   sm-universalid iv-user iv-groups iv-creds gap-auth oam-remote-user x-okta-user x-scopes x-claims x-permissions x-is-admin
+  x-id-token x-decoded-token x-token-info x-access-level x-security-context x-caller x-caller-id x-viewer x-staff x-gid
+  x-zitadel-orgid x-clearance x-introspection x-profile
   x-admin x-hasura-role x-hasura-user-id x-customer-id x-employee-id x-login x-uid x-upn x-sub x-spiffe-id x-tls-client-cert
   x-mtls-cert x-cert-subject x-verified-email x-sso-user x-cas-user x-ldap-dn x-internal-user x-trusted-caller
   x-appengine-user-email x-authelia-user authn-user x-token-subject x-scope-orgid
