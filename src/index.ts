@@ -33,6 +33,7 @@ export {
 } from './credentials/login-limiter.ts'
 export type { SubprotocolForm } from './credentials/subprotocol.ts'
 export { memoryTicketStore, type TicketRecord, type TicketStore } from './credentials/ticket-store.ts'
+export type { Clock } from './core/clock.ts'
 export { Gate101Error, type Gate101ErrorCode } from './core/errors.ts'
 export type {
   AbortedEvent,

@@ -15,6 +15,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const go = goDialler()
 const curl = findCurl()
 const KEY = { 'x-api-key': 'test_api_key' }
+/** For tests of sockets that must end: one that does not would keep the test waiting. */
+const BOUND = { timeout: 20_000 }
 
 let stop = async (): Promise<void> => {}
 let printed: readonly string[] = []
@@ -57,8 +59,11 @@ after(async () => {
 })
 
 async function refusal(options?: DialOptions, to = url): Promise<DialError> {
-  const error = await dial(to, options).then(
-    () => assert.fail('the handshake was let in'),
+  const error = await dial(to, { reconnect: false, ...options }).then(
+    (socket) => {
+      socket.terminate()
+      assert.fail('the handshake was let in')
+    },
     (reason: unknown) => reason,
   )
   assert.ok(error instanceof DialError)
@@ -66,7 +71,7 @@ async function refusal(options?: DialOptions, to = url): Promise<DialError> {
 }
 
 async function assertEchoes(options: DialOptions, to = url): Promise<void> {
-  const socket = await dial(to, options)
+  const socket = await dial(to, { reconnect: false, ...options })
   socket.send('hello')
   assert.equal((await next(socket, 'message')).data, 'hello')
   socket.close()
@@ -157,7 +162,7 @@ async function logIn(
   return line.split(';')[0] ?? ''
 }
 
-test('a session opens sockets until the logout, which ends them', async () => {
+test('a session opens sockets until the logout, which ends them', BOUND, async () => {
   const cookie = await logIn('user=demo&password=demo', 'application/x-www-form-urlencoded')
   const headers = { cookie, origin: http }
   await assertEchoes({ headers })
@@ -166,7 +171,7 @@ test('a session opens sockets until the logout, which ends them', async () => {
     by: 'session',
   })
 
-  const socket = await dial(url, { headers })
+  const socket = await dial(url, { headers, reconnect: false })
   const closed = next(socket, 'close')
   assert.equal((await fetch(`${http}/logout`, { method: 'POST', headers: { cookie } })).status, 200)
   const { code, reason } = await closed
@@ -183,7 +188,7 @@ test('the logout of one session leaves the sockets of another', async () => {
   socket.terminate()
 })
 
-test('a login that takes the place of another ends the sockets of the one before', async () => {
+test('a login that takes the place of another ends the sockets of the one before', BOUND, async () => {
   const before = await logIn()
   const socket = await dial(url, { headers: { cookie: before, origin: http }, reconnect: false })
   const closed = next(socket, 'close')

@@ -23,7 +23,7 @@ const found = (req: IncomingMessage, identity: Identity): void => {
 /** The schemes as Connect middleware. A handshake that they have already let in is not asked twice. */
 export function authenticateMiddleware(state: GateState): Authenticate {
   checkSchemes(state)
-  return createAuthenticate(state.schemes, { deadline: state.limits.deadline, known, found })
+  return createAuthenticate(state.schemes, { deadline: state.limits.deadline, clock: state.clock, known, found })
 }
 
 /** The same for frameworks that write their answer themselves: who it is, or the refusal as data. */
@@ -32,5 +32,6 @@ export function authenticator(
 ): (req: IncomingMessage, res: ServerResponse) => Promise<Identity | RefusalMessage> {
   const state = stateOf(gate)
   checkSchemes(state)
-  return (req, res) => authenticateRequest(state.schemes, req, res, { deadline: state.limits.deadline, known, found })
+  return (req, res) =>
+    authenticateRequest(state.schemes, req, res, { deadline: state.limits.deadline, clock: state.clock, known, found })
 }

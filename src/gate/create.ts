@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { CLOSE_CODES } from '../core/close-codes.ts'
-import { systemClock, type Clock } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { valueOf, type Handshake } from '../core/handshake.ts'
 import type { Refuse } from '../core/decision.ts'
 import { createWebSocketEnder } from '../connections/enders.ts'
@@ -22,6 +22,7 @@ import { createWaiter } from '../upgrade/waiting.ts'
 import {
   checkOptions,
   MAX_HEADERS,
+  readClock,
   readCredentialHeaders,
   readLimits,
   readSchemes,
@@ -52,7 +53,7 @@ export function createState<Context, Claims>(
   const firstMessage = readFirstMessage(options.firstMessage)
   const credentialHeaders = readCredentialHeaders(options.credentialHeaders, schemes, firstMessage)
   const trust = createProxyTrust(options.trustedProxies)
-  const clock = systemClock
+  const clock = readClock(options.clock)
   const emit = createEmit(events)
   const state: GateState = {
     gate,

@@ -59,7 +59,7 @@ async function askSchemes(state: GateState, asking: Asking): Promise<Identity | 
     why = lost
     waiting.abort()
   })
-  const outcome = await runSchemes(state.schemes, asking.handshake, waiting)
+  const outcome = await runSchemes(state.schemes, asking.handshake, waiting, state.clock)
   if (why !== undefined) return stopped(why)
   if (outcome.type === 'refuse') {
     asking.trace?.('schemes', outcome.refuse.code)

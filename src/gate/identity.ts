@@ -36,6 +36,6 @@ async function askSchemes(
 ): Promise<Identity | Refuse> {
   const known = schemeIdentities.get(req)
   if (known !== undefined) return known
-  const outcome = await runSchemes(state.schemes, handshake, waiting)
+  const outcome = await runSchemes(state.schemes, handshake, waiting, state.clock)
   return outcome.type === 'identity' ? outcome.identity : outcome.refuse
 }

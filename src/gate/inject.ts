@@ -5,6 +5,7 @@ import type { Handshake, Peer } from '../core/handshake.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
 import type { SocketFacts } from '../door/sink.ts'
 import { headersFor101, headersForRefusal } from '../upgrade/headers.ts'
+import { withoutCookies } from './cookies.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { toRequest } from './request.ts'
 import { examine, toHeaders } from './roads.ts'
@@ -60,7 +61,7 @@ export async function inject(state: GateState, request: InjectRequest): Promise<
       lost,
       trace: step,
     })
-    return await toData(state, decided, trace, lost)
+    return await toData(state, examined.carried === undefined ? decided : withoutCookies(decided), trace, lost)
   } finally {
     cancel()
   }

@@ -1,4 +1,5 @@
 import { Gate101Error } from '../core/errors.ts'
+import { systemClock, type Clock } from '../core/clock.ts'
 import type { IdentityInput } from '../core/identity.ts'
 import type { Scheme } from '../core/scheme.ts'
 import type { SubprotocolForm } from '../credentials/subprotocol.ts'
@@ -93,6 +94,8 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
    * Give the same to all nodes. @defaultValue random for each process
    */
   readonly secret?: string | Uint8Array | ReadonlyArray<string | Uint8Array>
+  /** Where all time comes from, for tests. @defaultValue the system's */
+  readonly clock?: Clock
 }
 
 /** {@link LimitsOption} with every default filled in. */
@@ -127,6 +130,7 @@ const KNOWN = [
   'sessionCookies',
   'refuse',
   'secret',
+  'clock',
 ]
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
@@ -181,4 +185,9 @@ export function checkOptions(options: GateOptions<never>): void {
     throw wrong('give `identify` or `authenticate`, not both: with both it would be unclear who decides.')
   }
   if (identify !== undefined && typeof identify !== 'function') throw wrong('identify must be a function.')
+}
+
+export function readClock(given: Clock = systemClock): Clock {
+  if (typeof given?.now === 'function' && typeof given.after === 'function') return given
+  throw wrong('clock must have the functions now() and after(ms, call).')
 }

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { accept, isAccept, refuse } from '../core/decision.ts'
+import { isAccept, refuse } from '../core/decision.ts'
 import { readHandshake } from '../handshake/facts.ts'
 import type { SocketFacts } from '../door/sink.ts'
 import { ownSocket, owesAnswer } from '../upgrade/own.ts'
 import { clientKey } from './address.ts'
 import { aborted, answerTaken, cut, refuseTaken } from './answer.ts'
+import { withoutCookies } from './cookies.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { open } from './open.ts'
 import { setRequest } from './request.ts'
@@ -91,24 +92,6 @@ async function decideTaken(state: GateState, taken: Taken, lost: Promise<Lost>, 
     lost,
   })
   await carryOut(state, taken, carried ? withoutCookies(decided) : decided, lost, carried)
-}
-
-/**
- * Cookies belong to the client that has sent the credential itself. Who holds a ticket must not get the session that is
- * sealed in it, nor lose one of their own by its refusal.
- */
-function withoutCookies(decided: Decided): Decided {
-  if (decided.type === 'accept') {
-    if (!isAccept(decided.decision)) return decided
-    const { identity, headers } = decided.decision
-    return { ...decided, decision: accept(identity, headers.filter(isNoCookie)) }
-  }
-  if (decided.type !== 'answer') return decided
-  return { ...decided, head: { ...decided.head, headers: decided.head.headers.filter(isNoCookie) } }
-}
-
-function isNoCookie([name]: readonly [name: string, value: string]): boolean {
-  return name.toLowerCase() !== 'set-cookie'
 }
 
 async function carryOut(

@@ -19,6 +19,8 @@ import { listen, type Listening } from '../support/servers.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const chromium = findChromium()
 const KEY = 'test_api_key'
+/** For tests that wait for what the demo says: it may have less to say than it should. */
+const BOUND = { timeout: 20_000 }
 
 interface Demo {
   readonly port: number
@@ -74,7 +76,7 @@ async function listenIn(port: number): Promise<Listening & { readonly heads: rea
   return Object.assign(await listen(server, 'localhost'), { heads })
 }
 
-describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 120_000 }, () => {
+describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 }, () => {
   let demo: Demo
   let wire: Awaited<ReturnType<typeof listenIn>>
   let elsewhere: Listening
@@ -254,7 +256,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 120_000
       }
     }
 
-    test('good credentials do not help: cookie, ticket, token; and are good from the right page', async () => {
+    test('good credentials do not help: cookie, ticket, token; and are good from the right page', BOUND, async () => {
       const headers = { 'content-type': 'application/json', 'x-api-key': KEY, origin: own() }
       const { url } = (await (await fetch(`${own()}/ws/ticket`, { method: 'POST', headers, body: '{}' })).json()) as {
         url: string
@@ -279,7 +281,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 120_000
     })
   })
 
-  test('under a name that somebody else has pointed here (DNS rebinding): 421', async () => {
+  test('under a name that somebody else has pointed here (DNS rebinding): 421', BOUND, async () => {
     await visit(`http://evil.test:${demo.port}/page.css`)
     const handshakes = ['/ws', '/ws/login'].map((path) => [`http://evil.test:${demo.port}${path}`, ['gate101']])
     const said = demo.says(2)

@@ -64,6 +64,7 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
     { sessionCookies: {} },
   ],
   refuse: [{ refuse: 'close' }, { refuse: true }, { refuse: null }],
+  clock: [{ clock: {} }, { clock: { now: () => 0 } }, { clock: 7 }],
   firstMessage: [
     { firstMessage: true },
     { firstMessage: {} },
@@ -120,6 +121,7 @@ it('the bounds themselves are good', () => {
     { firstMessage: { paths: ['/live', '/rooms/*'], on: [401, 302], headers: ['Authorization', 'X-Api-Key'] } },
     { firstMessage: { paths: ['/*'], limiter: loginLimiter() } },
     { limits: { waiting: 1, waitingPerAddress: 1, firstMessage: 1 } },
+    { clock: { now: () => 0, after: () => () => undefined } },
   ])
     assert.ok(make(options), inspect(options))
 })
