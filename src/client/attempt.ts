@@ -53,7 +53,7 @@ async function open(
   signal: AbortSignal,
 ): Promise<Opened> {
   const { fail, ticket } = request
-  const credential = await credentialFor(runtime, request, why, signal)
+  const credential = await credentialFor(runtime, request, why, tries, signal)
   if (credential === undefined && tries.hadCredential) throw fail('no_credentials')
   tries.hadCredential = credential !== undefined
   tries.canRenew = request.credentials !== undefined

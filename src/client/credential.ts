@@ -1,6 +1,7 @@
 import { toBase64 } from './base64.ts'
 import { mergeHeaders, type HeaderMap } from './headers.ts'
 import type { DialCredentials, DialRequest, DialWhy, Login } from './request.ts'
+import type { Tries } from './reconnect.ts'
 import type { Runtime } from './runtime.ts'
 import { untilAborted } from './wait.ts'
 
@@ -19,12 +20,14 @@ export async function credentialFor(
   { checkHeaders }: Runtime,
   request: DialRequest,
   why: DialWhy,
+  tries: Tries,
   signal: AbortSignal,
 ): Promise<Credential | undefined> {
   const { shown, fail } = request
   const given = await ask(request, why, signal).catch((cause: unknown) => {
     throw fail('no_credentials', { retryable: true }, { cause })
   })
+  if (request.credentials && !given && tries.hadCredential) throw fail('no_credentials')
   const { token, username, password = '', headers } = given ?? {}
   const hasLogin = username !== undefined
   if (token !== undefined && hasLogin) throw fail('bad_request', { what: 'credentials' })

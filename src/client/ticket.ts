@@ -45,7 +45,8 @@ export async function urlWithTicket(
   const phase = 'ticket'
   const url = httpUrl(request.url, path)
   if (allowedHosts?.includes(url.host) === false) throw fail('bad_request', { phase, what: 'allowedHosts' })
-  mustBePrivate(request, url, credential)
+  // A ticket is a credential.
+  for (const one of [url, request.url]) mustBePrivate(request, one, true)
   const sent = mergeHeaders(request.plain, headers, credential, { 'content-type': 'application/json' })
   const init = { ...fetchOptions(signal, credential, sent), method: 'POST', body: '{}' }
   // What is thrown may name what was sent.
@@ -67,8 +68,7 @@ export function mustBePrivate(request: DialRequest, url: URL, credential: unknow
 /** The URL with the ticket in it: on the host that is dialled and no other. */
 function readTicketAnswer(dialled: URL, body: string): URL | undefined {
   const { ticket, url = dialled.pathname } = parseObject(body)
-  if (typeof ticket !== 'string' || !/^[\w.~-]+$/.test(ticket) || !URL.canParse(String(url), dialled.href))
-    return undefined
+  if (typeof ticket !== 'string' || !/^[\w.~-]+$/.test(ticket) || !/^\/(?!\/)/.test(String(url))) return undefined
   const target = new URL(String(url), dialled)
   if (target.origin !== dialled.origin) return undefined
   target.search = `${dialled.search && `${dialled.search}&`}ticket=${ticket}`

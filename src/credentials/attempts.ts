@@ -37,6 +37,11 @@ export class Attempts {
     return this.#find(key)?.times.length ?? 0
   }
 
+  /** How many are under way. */
+  pending(key: string): number {
+    return this.#find(key)?.pending ?? 0
+  }
+
   /** Counts an attempt as failed until it is settled. Returns milliseconds to wait where it may not be made, else 0. */
   reserve(key: string): number {
     const { failures, clock } = this.#policy

@@ -66,6 +66,7 @@ const DEFAULTS = {
   entries: 10_000,
 }
 const FIRST_DELAY = 125
+const UNSEEN = /[\p{M}\p{C}\p{Default_Ignorable_Code_Point}]/gu
 
 /**
  * Slows down the guessing of passwords, without letting anybody lock another person out: too many wrong ones of an
@@ -136,6 +137,9 @@ class MemoryLimiter implements LoginLimiter {
     const wait = pair === undefined ? 0 : this.#pairs.reserve(pair)
     if (wait > 0) return { type: 'refuse', retryAfter: Math.ceil(wait / 1000) }
     const over = this.#accounts.count(own) - this.#policy.failures
+    // Without an address to block, guesses at the same time would share one delay.
+    if (pair === undefined && over >= 0 && this.#accounts.pending(own) > 0)
+      return { type: 'refuse', retryAfter: Math.ceil(this.#policy.maxDelay / 1000) }
     this.#accounts.reserve(own)
     return { type: 'go', delay: over < 0 ? 0 : Math.min(this.#policy.maxDelay, FIRST_DELAY * 2 ** over) }
   }
@@ -160,8 +164,8 @@ class MemoryLimiter implements LoginLimiter {
   }
 
   #keysOf(account: string, address: string | undefined): { pair: string | undefined; own: string } {
-    // NFKC and trim: a database may take more spellings for the same account than it shows.
-    const name = account.normalize('NFKC').trim().toLowerCase()
+    // A database may take more spellings for the same account than it shows: accents and what is not seen left out.
+    const name = account.normalize('NFKD').replaceAll(UNSEEN, '').trim().toLowerCase()
     return {
       pair: address === undefined ? undefined : this.#hash([name, addressKey(address)]),
       own: this.#hash([name]),

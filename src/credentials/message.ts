@@ -62,7 +62,8 @@ function bad(cause: string): Refuse {
 function readToken(token: unknown): AuthMessage {
   if (typeof token !== 'string' || token.length > MAX_TOKEN || !isB64token(token))
     return bad('The token is no b64token.')
-  return { type: 'credential', headers: [['authorization', `Bearer ${token}`]], account: undefined }
+  const value = `Bearer ${token}`
+  return { type: 'credential', headers: [['authorization', value]], account: basicAccount(value) }
 }
 
 function readPassword(username: unknown, password: unknown): AuthMessage {

@@ -27,12 +27,18 @@ export function basicValue(username: string, password: string): string | undefin
 }
 
 /**
- * The username in an `Authorization` of the scheme Basic, read as leniently as any app could read it: `''` where there
- * is none in it. Undefined for other schemes.
+ * The username in an `Authorization`, read as leniently as any app could read it: whatever the scheme is called, where
+ * what follows is `user:password` in base64. `''` for Basic without one; undefined where there is no password.
  */
 export function basicAccount(authorization: string): string | undefined {
-  const found = /^\S*basic\S*(?:[\t ]+(.*))?$/i.exec(authorization)
-  if (found === null) return undefined
-  const pair = Buffer.from(found[1] ?? '', 'base64').toString('utf8')
+  const named = /^\S*basic\S*(?:\s+(.*))?$/i.exec(authorization)
+  const encoded = named === null ? (authorization.trim().split(/\s+/).at(-1) ?? '') : (named[1] ?? '')
+  if (named === null && !/^[A-Za-z0-9+/_-]+=*$/.test(encoded)) return undefined
+  const pair = Buffer.from(encoded, 'base64').toString('utf8')
+  if (named === null && !USER_PASS.test(pair)) return undefined
   return pair.split(':', 1)[0] ?? ''
 }
+
+// Text with a colon that is not JSON, as the first part of a JWT is.
+// oxlint-disable-next-line no-control-regex
+const USER_PASS = /^[^{:\x00-\x1f\ufffd]+:[^\x00-\x1f\ufffd]*$/

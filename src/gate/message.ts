@@ -78,8 +78,9 @@ async function asLimited(state: GateState, asked: Asked, read: Credential, lost:
   const admitted = await Promise.race([limiter.admit(account, address), lost])
   if (isLost(admitted)) return stopped(admitted)
   if (admitted.type === 'refuse') return { ...no(refuse('too_many_attempts')), retryAfter: admitted.retryAfter }
-  const verdict = await asAdmitted(state, asked, read, admitted.delay, lost)
-  const settled = await Promise.race([limiter[outcomeOf(verdict, asked.policy)](account, address), lost])
+  const { verdict, wasTried } = await asAdmitted(state, asked, read, admitted.delay, lost)
+  const outcome = wasTried ? outcomeOf(verdict, asked.policy) : 'dropped'
+  const settled = await Promise.race([limiter[outcome](account, address), lost])
   // A limiter that hangs, or what it returns, lets nobody in.
   return isLost(settled) ? stopped(settled) : verdict
 }
@@ -90,19 +91,24 @@ async function asAdmitted(
   read: Credential,
   delay: number,
   lost: Promise<Lost>,
-): Promise<Verdict> {
+): Promise<{ readonly verdict: Verdict; readonly wasTried: boolean }> {
   try {
     const paused = delay > 0 ? await Promise.race([pause(state, delay), lost]) : undefined
-    return isLost(paused) ? stopped(paused) : await ask(state, asked, read, lost)
+    if (isLost(paused)) return { verdict: stopped(paused), wasTried: false }
+    return { verdict: await ask(state, asked, read, lost), wasTried: true }
   } catch (error) {
-    return no(refuse('app_error', [], error))
+    return { verdict: no(refuse('app_error', [], error)), wasTried: true }
   }
 }
 
-/** What is no verdict on the password is nobody's attempt: a fault of the server, or a client that goes. */
+/**
+ * A fault of the server is nobody's attempt. Who goes before the verdict has made one: to know that it takes long is to
+ * know what it will be.
+ */
 function outcomeOf(verdict: Verdict, { on }: FirstMessagePolicy): 'passed' | 'failed' | 'dropped' {
   if (verdict.type === 'accept') return 'passed'
-  if (verdict.type === 'gone' || verdict.code === 'expired_credential') return 'dropped'
+  if (verdict.type === 'gone' || verdict.code === 'handshake_timeout') return 'failed'
+  if (verdict.code === 'expired_credential') return 'dropped'
   const { status } = verdict
   const isWrong = status === 401 || (status >= 300 && status < 400) || on.includes(status)
   return isWrong ? 'failed' : 'dropped'

@@ -8,7 +8,7 @@ import { rawSocketEnder, type Ender } from '../connections/enders.ts'
 import { isThenable } from '../core/thenable.ts'
 import { holdMessages } from '../connections/hold.ts'
 import type { Mark } from '../door/marks.ts'
-import { deliverTo, hearErrorsOf, listensItself, slipHeaders, type Deliver } from '../upgrade/handover.ts'
+import { deliverTo, hearErrorsOf, listensItself, mute, slipHeaders, type Deliver } from '../upgrade/handover.ts'
 import { headersFor101 } from '../upgrade/headers.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
@@ -136,7 +136,7 @@ function openLibrary(
     },
     refused(said): void {
       answered = true
-      const status = said === 0 ? 500 : said // it has written what is no HTTP
+      const status = said < 300 ? 500 : said // it has written what is no HTTP, or no answer
       emitRefused(state, taken, 'library', status, undefined)
       if (opened === undefined) socket.once('finish', () => socket.destroy())
       else refuseOpened(opened, status)
@@ -146,6 +146,8 @@ function openLibrary(
     if (answered) return connection.endWith(CLOSE_CODES.internal, 'handler_failed', refusal.cause)
     answered = true
     unhook()
+    // What it still writes would follow our Close.
+    if (opened !== undefined) mute(socket)
     cancel()
     no(refusal)
   }

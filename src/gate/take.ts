@@ -105,7 +105,7 @@ async function carryOut(
     if (decided.type === 'answer') decided.run.close()
     return aborted(state, taken)
   }
-  if (!carried && mayWait(state, taken, decided)) return waitForMessage(state, taken, decided, lost)
+  if (!carried && !state.closing && mayWait(state, taken, decided)) return waitForMessage(state, taken, decided, lost)
   if (decided.type === 'refuse') return refuseTaken(state, taken, decided)
   if (decided.type === 'answer') return answerTaken(state, taken, decided, lost)
   if (!isAccept(decided.decision)) return refuseTaken(state, taken, refuse('app_error'))

@@ -75,9 +75,8 @@ function checkMint(state: GateState, handshake: Handshake): Refuse | undefined {
   if (valueOf(handshake, 'origin') === undefined && presented.explicit.length === 0 && presented.cookie) {
     return refuse('missing_origin')
   }
-  const stranger = state.checkHost(handshake) ?? state.checkOrigin(handshake, false)
+  const stranger = state.checkEndpoint(handshake) ?? state.checkOrigin(handshake, false)
   if (stranger !== undefined) return stranger
-  if (new Set(presented.explicit).size < presented.explicit.length) return refuse('duplicate_header')
   return presented.cookie || presented.explicit.length > 0 ? undefined : refuse('missing_credential')
 }
 

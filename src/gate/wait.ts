@@ -82,8 +82,8 @@ async function converse(one: Waited): Promise<void> {
   const first = await Promise.race([waiting.first, timeout.passed, closed])
   timeout.cancel()
   forget()
-  if (first === 'passed') return endWaiting(one, refuse('auth_timeout'))
   if (state.closing || first === 'closing') return endWaiting(one, refuse('closing'))
+  if (first === 'passed') return endWaiting(one, refuse('auth_timeout'))
   if (typeof first === 'string') return endFault(one, first)
   await judge(one, first)
 }

@@ -213,7 +213,7 @@ function switching(text: string, headEnd: number, headers: HeaderPairs, silent =
 }
 
 /** What a library says in HTTP would be read as frames. */
-function mute(socket: Duplex): true {
+export function mute(socket: Duplex): true {
   socket.write = () => true
   socket.end = () => socket
   return true

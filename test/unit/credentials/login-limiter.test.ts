@@ -251,3 +251,21 @@ test('the options', () => {
   times(2, () => fail())
   assert.deepEqual(admit(), { type: 'refuse', retryAfter: 1 })
 })
+
+test('spellings that a database may take for the same account are one', () => {
+  const { admit, fail } = make()
+  for (const spelt of ['alice', 'ALICE', 'al\u200bice', 'ali\u0301ce', ' alice\u0000']) fail(spelt)
+  assert.equal(admit().type, 'refuse')
+})
+
+test('without an address, guesses at an account that has failed often are made one after the other', () => {
+  const { limiter } = make()
+  times(5, () => {
+    assert.equal((limiter.admit('alice', undefined) as Admitted).type, 'go')
+    void limiter.failed('alice', undefined)
+  })
+  assert.equal((limiter.admit('alice', undefined) as Admitted).type, 'go')
+  assert.equal((limiter.admit('alice', undefined) as Admitted).type, 'refuse')
+  void limiter.failed('alice', undefined)
+  assert.equal((limiter.admit('alice', undefined) as Admitted).type, 'go')
+})

@@ -56,12 +56,20 @@ test('what RFC 7617 cannot carry is no Basic', () => {
   assert.notEqual(basicValue('a', 'x:y'), undefined)
 })
 
-test('the username in an Authorization is found in whatever a lenient app takes for Basic, and in no other scheme', () => {
+test('the username in an Authorization is found in whatever a lenient app takes for a password', () => {
   const pair = Buffer.from('alice:secret').toString('base64')
   for (const value of [`Basic ${pair}`, `BASIC   ${pair}`, `basic\t${pair.replaceAll('=', '')}`])
     assert.equal(basicAccount(value), 'alice')
   assert.equal(basicAccount('Basic'), '')
   assert.equal(basicAccount(`Basic ${Buffer.from('alice').toString('base64')}`), 'alice')
-  for (const value of [`XBasic ${pair}`, `Basics ${pair}`]) assert.equal(basicAccount(value), 'alice')
-  for (const value of [`Bearer ${pair}`, '']) assert.equal(basicAccount(value), undefined)
+  for (const value of [`XBasic ${pair}`, `Basics ${pair}`, `Bearer ${pair}`, `Foo ${pair}`, pair, `Basic\u00a0${pair}`])
+    assert.equal(basicAccount(value), 'alice', value)
+  const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl'
+  for (const value of [
+    '',
+    `Bearer ${jwt}`,
+    'Bearer 0123456789abcdef0123456789abcdef',
+    'Digest username="alice", nonce="x"',
+  ])
+    assert.equal(basicAccount(value), undefined, value)
 })
