@@ -65,7 +65,7 @@ async function judge({ state, policy, taken, ws, connection }: Late, data: Buffe
   void timeout.passed.then(() => lose?.('deadline'))
   const { handshake, owned, attachment } = taken
   const asked = { policy, handshake, facts: owned.socket as SocketFacts, app: attachment.app }
-  const verdict = await askWithMessage(state, asked, { data: Buffer.from(data), isBinary: false }, lost)
+  const verdict = await askWithMessage(state, asked, { data, isBinary: false }, lost)
   timeout.cancel()
   lose = undefined
   if (connection.reason !== undefined || verdict.type === 'gone') return false
