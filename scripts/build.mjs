@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, rmSync, utimesSync, writeFileSync 
 import { dirname } from 'node:path'
 import { at, bin, changed, filesIn, must } from './lib.mjs'
 
-const demo = filesIn('examples').filter((file) => file === 'examples/demo.ts' || file.startsWith('examples/demo/'))
+const demo = filesIn('examples').filter((file) => /^examples\/(?:demo|nodes)\.ts$|^examples\/demo\//.test(file))
 const sources = filesIn('src', (name) => name.endsWith('.ts'))
 const configuration = ['package.json', 'tsconfig.json', 'tsconfig.demo.json', 'scripts/build.mjs']
 const stamp = at('.cache', 'built')

@@ -11,7 +11,17 @@
 import { existsSync } from 'node:fs'
 import { at, capture, changed, must, run } from './lib.mjs'
 
-const DEBIAN = ['golang-go', 'golang-github-gorilla-websocket-dev', 'python3-websockets', 'curl', 'openssl', 'chromium']
+const DEBIAN = [
+  'golang-go',
+  'golang-github-gorilla-websocket-dev',
+  'python3-websockets',
+  'curl',
+  'openssl',
+  'chromium',
+  'redis-server',
+  'nats-server',
+  'postgresql',
+]
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)

@@ -24,7 +24,7 @@ export type {
   DialReconnect,
   DialRequestHeaders,
   DialRoad,
-  DialTicket,
+  DialRoute,
   DialWhy,
 } from './client/request.ts'
 export type { DialSocket } from './client/socket.ts'

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
 import type { RefusalMessage } from './core/refusal-message.ts'
+import { renewRoute } from './gate/renew.ts'
 import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import {
   handlerRoute,
@@ -23,6 +24,8 @@ export interface FastifyReplyLike {
   code(status: number): unknown
   header(name: string, value: string): unknown
   send(body?: unknown): unknown
+  /** From here on Fastify leaves the response alone. */
+  hijack(): unknown
 }
 
 /** A Fastify route handler. */
@@ -42,7 +45,7 @@ export function websocket<Request extends FastifyRequestLike, Claims>(
   handler: WebSocketHandler<Request, Claims>,
   options?: WebSocketOptions,
 ): FastifyHandler<Request> {
-  return endpoint(handlerRoute(gate, handler as WebSocketHandler, options))
+  return endpoint(gate, handlerRoute(gate, handler as WebSocketHandler, options))
 }
 
 /**
@@ -58,7 +61,7 @@ export function accept<Request extends FastifyRequestLike, Claims>(
   to?: Library,
   options?: AcceptOptions,
 ): FastifyHandler<Request> {
-  return endpoint(libraryRoute(gate, to, options))
+  return endpoint(gate, libraryRoute(gate, to, options))
 }
 
 /**
@@ -78,6 +81,22 @@ export function ticket<Request extends FastifyRequestLike, Claims>(
 }
 
 /**
+ * A POST route behind your login that gives open connections the identity and expiry of the request: those of its session,
+ * or those that the header `Gate101-Connection` names by their tokens.
+ *
+ * @example
+ * ```ts
+ * fastify.post('/live/renew', { preHandler: requireLogin }, renew(gate))
+ * ```
+ */
+export function renew<Request extends FastifyRequestLike, Claims>(
+  gate: Gate<Request, Claims>,
+): FastifyHandler<Request> {
+  const give = renewRoute(gate)
+  return async (request, reply) => answer(reply, await give(request.raw, request))
+}
+
+/**
  * The gate's schemes as a Fastify hook (`onRequest` or `preHandler`); sets `request.identity`.
  *
  * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
@@ -94,11 +113,22 @@ export function authenticate<Request extends FastifyRequestLike, Claims>(
   }
 }
 
-function endpoint<Request extends FastifyRequestLike>(route: Route): FastifyHandler<Request> {
+function endRaw(reply: FastifyReplyLike): void {
+  reply.hijack()
+  reply.raw.statusCode = 101
+  reply.raw.end()
+}
+
+function endpoint<Request extends FastifyRequestLike>(
+  gate: Pick<Gate, 'phase'>,
+  route: Route,
+): FastifyHandler<Request> {
   return (request, reply) => {
     if (!route.mark(request.raw, request)) return explained(route, request, reply)
     reply.code(101)
-    reply.send()
+    // Its onSend hooks save sessions; a re-check saves nothing. onResponse, which lets go of things, runs all the same.
+    if (gate.phase(request.raw) === 'recheck') endRaw(reply)
+    else reply.send()
     return reply
   }
 }

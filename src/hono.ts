@@ -4,6 +4,7 @@ import type { Gate, Library } from './index.ts'
 import { Gate101Error } from './core/errors.ts'
 import { authenticator } from './gate/authenticate.ts'
 import type { RefusalMessage } from './core/refusal-message.ts'
+import { renewRoute } from './gate/renew.ts'
 import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import {
   handlerRoute,
@@ -86,6 +87,20 @@ export function ticket<Context extends HonoContext, Claims>(
 ): HonoMiddleware<Context> {
   const mint = ticketRoute(gate, path)
   return async (c) => answer(c, await mint(bindings(c).incoming, c))
+}
+
+/**
+ * A POST route behind your login that gives open connections the identity and expiry of the request: those of its session,
+ * or those that the header `Gate101-Connection` names by their tokens.
+ *
+ * @example
+ * ```ts
+ * app.post('/live/renew', renew(gate))
+ * ```
+ */
+export function renew<Context extends HonoContext, Claims>(gate: Gate<Context, Claims>): HonoMiddleware<Context> {
+  const give = renewRoute(gate)
+  return async (c) => answer(c, await give(bindings(c).incoming, c))
 }
 
 /**

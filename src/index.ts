@@ -1,28 +1,32 @@
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { WebSocket } from 'ws'
 import type { GateEvent, Injected } from './core/events.ts'
+import type { Duration } from './core/duration.ts'
 import type { Phase } from './core/phase.ts'
 import type { Connection } from './connections/connection.ts'
 import type { Listener } from './door/run.ts'
 import { runOf } from './door/marks.ts'
 import { attach, type AttachOptions } from './gate/attach.ts'
-import { closeState, createState } from './gate/create.ts'
+import { closeState } from './gate/close.ts'
+import { createState } from './gate/create.ts'
 import { engineMiddleware, type EngineMiddleware } from './gate/engine.ts'
 import { authenticateMiddleware } from './gate/authenticate.ts'
 import type { Authenticate } from './schemes/middleware.ts'
 import { inject, type InjectRequest } from './gate/inject.ts'
 import type { GateOptions } from './gate/options.ts'
-import { endWith101, writePlain } from './gate/plain.ts'
+import { endpoint, passage, posting, type RouteListener } from './gate/listeners.ts'
 import {
   handlerRoute,
   libraryRoute,
   type AcceptOptions,
-  type Route,
   type WebSocketHandler,
   type WebSocketOptions,
 } from './gate/routes.ts'
-import { ticketRoute, type Mint, type TicketPath } from './gate/ticket.ts'
+import { connectionsOf, type Connections } from './gate/connections.ts'
+import { renewRoute } from './gate/renew.ts'
+import { revoke, type Revoked, type RevokeOptions, type SelectorInput } from './gate/revoke.ts'
+import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import type { Library } from './upgrade/handover.ts'
 
 export {
@@ -32,16 +36,25 @@ export {
   type LoginLimiterOptions,
 } from './credentials/login-limiter.ts'
 export type { SubprotocolForm } from './credentials/subprotocol.ts'
-export { memoryTicketStore, type TicketRecord, type TicketStore } from './credentials/ticket-store.ts'
+export type { TicketRecord, TicketStore } from './core/ticket-store.ts'
+export { memoryCluster } from './gate/memory-cluster.ts'
+export { memoryTicketStore } from './credentials/ticket-store.ts'
 export type { Clock } from './core/clock.ts'
+export type { Duration } from './core/duration.ts'
+export type { EndKind } from './core/end.ts'
 export { Gate101Error, type Gate101ErrorCode } from './core/errors.ts'
 export type {
   AbortedEvent,
   AcceptedEvent,
+  ClusterEvent,
   EndedEvent,
   GateEvent,
   Injected,
+  RecheckedEvent,
   RefusedEvent,
+  RenewedEvent,
+  RevokedEvent,
+  TicketEvent,
   TraceStep,
   WarningEvent,
 } from './core/events.ts'
@@ -49,20 +62,23 @@ export type { Identity, IdentityInput } from './core/identity.ts'
 export type { Phase } from './core/phase.ts'
 export type { RefusalCode } from './core/refusals.ts'
 export type { Scheme, SchemeRequest, SchemeResult } from './core/scheme.ts'
-export type { Connection } from './connections/connection.ts'
+export type { Connection, ConnectionEvents } from './connections/connection.ts'
+export type { ConnectionFilter, ConnectionInfo, ConnectionPage, Connections } from './gate/connections.ts'
+export type { ClusterLossOption } from './gate/cluster-options.ts'
+export type { ClusterEngine } from './cluster/engine.ts'
+export type { RouteListener } from './gate/listeners.ts'
 export type { AttachOptions } from './gate/attach.ts'
 export type { InjectRequest } from './gate/inject.ts'
 export type { GateOptions, LimitsOption, OriginsOption } from './gate/options.ts'
 export type { FirstMessageOption, TicketsOption } from './gate/road-options.ts'
 export type { AcceptOptions, WebSocketHandler, WebSocketOptions } from './gate/routes.ts'
+export type { CloseCodesOption, RecheckCheck, RecheckOption, SessionStoreLike } from './gate/life-options.ts'
+export type { Revoked, RevokeOptions, SelectorInput } from './gate/revoke.ts'
 export type { TicketPath } from './gate/ticket.ts'
 export type { Authenticate } from './schemes/middleware.ts'
 export type { Library } from './upgrade/handover.ts'
 
-/** An ordinary route of Express, Connect or `node:http`. */
-export type RouteListener = (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void
-
-type EventOf<Type extends GateEvent['type']> = Extract<GateEvent, { type: Type }>
+type EventOf<Type extends GateEvent['type'] | '*'> = Type extends '*' ? GateEvent : Extract<GateEvent, { type: Type }>
 
 /**
  * The object an app makes with {@link createGate}: it holds the policy and all connections.
@@ -125,13 +141,38 @@ export interface Gate<Context = IncomingMessage, Claims = unknown> {
    */
   ticket(path: TicketPath<Context>): RouteListener
   /**
+   * A POST route behind your login that gives open connections the identity and expiry of the request: those of its
+   * session, or those that the header `Gate101-Connection` names by their tokens. Answers `{ renewed, expiresAt,
+   * expiresIn }`: how many, ISO 8601, seconds. Ask with `Content-Type: application/json`.
+   *
+   * @example
+   * ```ts
+   * app.post('/live/renew', requireLogin, gate.renew())
+   * ```
+   */
+  renew(): RouteListener
+  /**
+   * Ends whatever the selector means, and refuses it from now on: sessions, credentials and connections for good, subjects
+   * and tags where `issuedAt` is not later than this second.
+   *
+   * @throws Gate101Error `GATE101_CONFIG` for what is no selector.
+   * @example
+   * ```ts
+   * await gate.revoke({ session: req.sessionID })                                     // logged out
+   * await gate.revoke({ subject: user.id }, { except: { session: req.sessionID } })   // password changed
+   * ```
+   */
+  revoke(selector: SelectorInput, options?: RevokeOptions): Promise<Revoked>
+  /**
    * The connection that was opened for a request; undefined where none was.
    *
    * @param ws - the library's own WebSocket, so that ending the connection can send a Close frame.
    */
   connection(req: IncomingMessage, ws?: WebSocket): Connection<Claims> | undefined
-  /** All open connections on this node. */
-  readonly connections: Iterable<Connection<Claims>> & { readonly size: number }
+  /** All open connections. */
+  readonly connections: Connections<Claims>
+  /** Whether handshakes can be let in: false while it closes, and while it does not know what the cluster knows. For readiness probes. */
+  readonly ready: boolean
   /**
    * Asks the door with no network and returns the decision as data, with its trace. Counts nowhere, opens nothing.
    *
@@ -140,14 +181,18 @@ export interface Gate<Context = IncomingMessage, Claims = unknown> {
   inject(request: InjectRequest): Promise<Injected<Claims>>
   /** Why the app is being run with this request; undefined for a plain request. */
   phase(req: IncomingMessage): Phase | undefined
-  /** @returns a function that takes the listener off. */
-  on<Type extends GateEvent['type']>(event: Type, listener: (event: EventOf<Type>) => void): () => void
   /**
-   * Refuses new handshakes with 503 and ends all connections with 1012.
+   * Hears events of one type, or (`'*'`) of all.
    *
-   * @param options - `drain`: milliseconds over which the ends are spread. @defaultValue 0
+   * @returns a function that takes the listener off.
    */
-  close(options?: { readonly drain?: number }): Promise<void>
+  on<Type extends GateEvent['type'] | '*'>(event: Type, listener: (event: EventOf<Type>) => void): () => void
+  /**
+   * Refuses new handshakes with 503 and ends all connections with 1012. Resolves when the last socket is gone.
+   *
+   * @param options - `drain`: over which time the ends are spread. @defaultValue 0
+   */
+  close(options?: { readonly drain?: Duration }): Promise<void>
 }
 
 /**
@@ -172,17 +217,17 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
     accept: (to, routeOptions) => passage(libraryRoute(gate, to, routeOptions)),
     engine: (app) => engineMiddleware(state, app),
     authenticate: () => authenticateMiddleware(state),
-    ticket: (path) => minting(ticketRoute(gate, path)),
+    ticket: (path) => posting(ticketRoute(gate, path)),
+    renew: () => posting(renewRoute(gate)),
+    revoke: (selector, revokeOptions) => revoke(state, selector, revokeOptions),
     connection(req, ws) {
       const connection = state.byRequest.get(req)
       if (connection !== undefined && ws !== undefined) connection.endBy(ws, state.webSocketEnder)
       return connection as Connection<Claims> | undefined
     },
-    connections: {
-      get size() {
-        return state.registry.size
-      },
-      [Symbol.iterator]: () => state.registry.values() as IterableIterator<Connection<Claims>>,
+    connections: connectionsOf(() => state),
+    get ready() {
+      return !state.closing && state.cluster?.node.lost === undefined
     },
     inject: (request) => inject(state, request) as Promise<Injected<Claims>>,
     phase: (req) => runOf(req, gate)?.phase,
@@ -194,31 +239,4 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
   }
   const state = createState(gate, options, events)
   return Object.freeze(gate)
-}
-
-function endpoint(route: Route): RouteListener {
-  return (req, res) => {
-    if (route.mark(req, req)) endWith101(res)
-    else void explained(route, req, res)
-  }
-}
-
-async function explained(route: Route, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  writePlain(res, await route.explain(req, res, req))
-}
-
-function minting(mint: Mint): RouteListener {
-  return (req, res) => {
-    void mint(req, req).then((message) => {
-      writePlain(res, message)
-    })
-  }
-}
-
-function passage(route: Route): RouteListener {
-  return (req, res, next) => {
-    if (route.mark(req, req)) endWith101(res)
-    else if (next === undefined) void explained(route, req, res)
-    else next()
-  }
 }

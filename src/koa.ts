@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gate, Library } from './index.ts'
 import { authenticator } from './gate/authenticate.ts'
+import { renewRoute } from './gate/renew.ts'
 import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import type { RefusalMessage } from './core/refusal-message.ts'
 import {
@@ -18,6 +19,8 @@ export interface KoaContext {
   status: number
   body: unknown
   state: object
+  /** Of koa-session: its options for this request. */
+  readonly sessionOptions?: unknown
   set(field: string, value: string | string[]): void
 }
 
@@ -40,7 +43,7 @@ export function websocket<Context extends KoaContext, Claims>(
 ): KoaMiddleware<Context> {
   const route = handlerRoute(gate, handler as WebSocketHandler, options)
   return async (ctx) => {
-    if (route.mark(ctx.req, ctx)) switchProtocols(ctx)
+    if (route.mark(ctx.req, ctx)) switchProtocols(gate, ctx)
     else answer(ctx, await route.explain(ctx.req, ctx.res, ctx))
   }
 }
@@ -61,7 +64,7 @@ export function accept<Context extends KoaContext, Claims>(
   const route = libraryRoute(gate, to, options)
   return async (ctx, next) => {
     if (!route.mark(ctx.req, ctx)) return next()
-    switchProtocols(ctx)
+    switchProtocols(gate, ctx)
     return undefined
   }
 }
@@ -85,6 +88,22 @@ export function ticket<Context extends KoaContext, Claims>(
 }
 
 /**
+ * A POST route behind your login that gives open connections the identity and expiry of the request: those of its session,
+ * or those that the header `Gate101-Connection` names by their tokens.
+ *
+ * @example
+ * ```ts
+ * router.post('/live/renew', renew(gate))
+ * ```
+ */
+export function renew<Context extends KoaContext, Claims>(gate: Gate<Context, Claims>): KoaMiddleware<Context> {
+  const give = renewRoute(gate)
+  return async (ctx) => {
+    answer(ctx, await give(ctx.req, ctx))
+  }
+}
+
+/**
  * The gate's schemes as Koa middleware; sets `ctx.state.identity`.
  *
  * @throws Gate101Error `GATE101_CONFIG` when the gate was made without `authenticate`.
@@ -102,10 +121,24 @@ export function authenticate<Context extends KoaContext, Claims>(gate: Gate<Cont
   }
 }
 
-function switchProtocols(ctx: KoaContext): void {
+function switchProtocols(gate: Pick<Gate, 'phase'>, ctx: KoaContext): void {
+  if (gate.phase(ctx.req) === 'recheck') leaveSession(ctx)
   // The body first: setting it to null resets the status.
   ctx.body = null
   ctx.status = 101
+}
+
+/**
+ * koa-session would save a rolling session after this, and one into which the app has written: an idle one would live for as
+ * long as it is asked about. What it saves with stands on the context of this one request.
+ */
+function leaveSession(ctx: KoaContext): void {
+  const { sessionOptions } = ctx
+  if (typeof sessionOptions !== 'object' || sessionOptions === null) return
+  for (const key of Object.getOwnPropertySymbols(ctx)) {
+    const value = Reflect.get(ctx, key) as { opts?: unknown; commit?: unknown } | null | undefined
+    if (value?.opts === sessionOptions) value.commit = () => Promise.resolve()
+  }
 }
 
 function answer(ctx: KoaContext, message: RefusalMessage): void {

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws'
 import type { AcceptOptions, Connection, Gate, Identity, Library, WebSocketHandler, WebSocketOptions } from './index.ts'
 import {
   accept as fastifyAccept,
+  renew as fastifyRenew,
   ticket as fastifyTicket,
   websocket as fastifyWebsocket,
   type FastifyHandler,
@@ -85,6 +86,14 @@ export function accept<Context, Claims>(
  */
 export function ticket<Context, Claims>(gate: Gate<Context, Claims>, path: TicketPath<Context>): NestEndpoint {
   return onEither(gate.ticket(path), soon(fastifyTicket(gate as FastifyGate, path as never)))
+}
+
+/**
+ * A POST route behind your guards that gives open connections the identity and expiry of the request: those of its session,
+ * or those that the header `Gate101-Connection` names by their tokens.
+ */
+export function renew<Context, Claims>(gate: Gate<Context, Claims>): NestEndpoint {
+  return onEither(gate.renew(), soon(fastifyRenew(gate as FastifyGate)))
 }
 
 /**
@@ -174,7 +183,7 @@ export class GateWsAdapter<Context, Claims> {
   readonly #routes: GatewayRoute[] = []
 
   constructor(app: NestApp, gate: Gate<Context, Claims>, options: GateWsAdapterOptions = {}) {
-    checkNames('GateWsAdapter', options, ['guards', 'anonymous', 'protocols'])
+    checkNames('GateWsAdapter', options, ['guards', 'anonymous', 'protocols', 'closeCodes'])
     this.#app = app
     this.#gate = gate
     this.#options = options

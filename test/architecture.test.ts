@@ -12,6 +12,8 @@ interface Manifest {
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly bin: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
+  readonly peerDependencies: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>
 }
 
 const manifest: Manifest = JSON.parse(read('package.json'))
@@ -51,6 +53,8 @@ const WRONG: ReadonlyArray<readonly [path: string, text: string, fault: RegExp]>
   ['koa.ts', `import Koa from 'koa'`, /imports the package koa/],
   ['koa.ts', `import type Koa from 'koa'`, /imports types of koa/],
   ['schemes/a.ts', `import { jwtVerify } from 'jose'`, /imports the package jose/],
+  ['gate/a.ts', `import { trace } from '@opentelemetry/api'`, /imports the package @opentelemetry\/api/],
+  ['koa.ts', `import { trace } from '@opentelemetry/api'`, /imports the package @opentelemetry\/api/],
   ['door/a.ts', `const jose = await import('jose')`, /imports the package jose/],
   ['door/a.ts', `export { b } from './b.ts'`, /re-exports/],
   ['koa.ts', `export * from './core/b.ts'`, /exports everything/],
@@ -89,6 +93,7 @@ test('the walls have doors', () => {
     ['schemes/a.ts', `type Jose = typeof import('jose')\nconst jose = await import('jose')`],
     ['client/node.ts', `import { once } from 'node:events'\nimport { WebSocket } from 'ws'`],
     ['cli/a.ts', `import { dial } from '../client.ts'`],
+    ['opentelemetry.ts', `import { trace, type Tracer } from '@opentelemetry/api'`],
   ]
   assert.deepEqual(
     right.flatMap(([path, text]) => faultsOf(path, text)),
@@ -135,5 +140,7 @@ test('every dependency is imported, and everything imported is a dependency', ()
     .filter((from) => !from.startsWith('.') && !from.startsWith('node:'))
   // The types of ws are part of our own: the handler of a route gets a ws WebSocket.
   const expected = Object.keys(manifest.dependencies).filter((name) => name !== '@types/ws')
-  assert.deepEqual([...new Set(imported)].toSorted(), expected.toSorted())
+  const peers = Object.keys(manifest.peerDependencies)
+  assert.deepEqual([...new Set(imported)].toSorted(), [...expected, ...peers].toSorted())
+  for (const peer of peers) assert.equal(manifest.peerDependenciesMeta[peer]?.optional, true)
 })

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { WebSocket } from 'ws'
 import { dial, DialError, type DialOptions } from '../src/client.ts'
 import { goDialler, run } from './interop/programs.ts'
 import { next } from './support/next.ts'
 import { findCurl, skipWithout } from './support/debian.ts'
+import { startDemo, type Demo } from './support/demo.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const go = goDialler()
@@ -18,44 +17,18 @@ const KEY = { 'x-api-key': 'test_api_key' }
 /** For tests of sockets that must end: one that does not would keep the test waiting. */
 const BOUND = { timeout: 20_000 }
 
-let stop = async (): Promise<void> => {}
-let printed: readonly string[] = []
-let port = 0
+let demo: Demo
 let http = ''
 let url = ''
 
-/** Starts the demo as `npm start` does, on a free port, and waits until it has said all. */
-async function startDemo(): Promise<void> {
-  assert.ok(existsSync(`${root}/dist/index.js`), 'The demo imports gate101 by name: run `npm run build` first.')
-  const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo.ts'], {
-    cwd: root,
-    env: { ...process.env, PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const closed = once(child, 'close')
-  stop = async () => {
-    child.kill()
-    await closed
-  }
-  const lines: string[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
-    lines.push(line)
-    if (line.startsWith('Ctrl-C')) break
-  }
-  child.stdout.resume()
-  printed = lines
-  port = Number(/localhost:(\d+)/.exec(lines[0] ?? '')?.[1])
-  assert.ok(port > 0, lines.join('\n'))
-}
-
 before(async () => {
-  await startDemo()
-  http = `http://localhost:${port}`
-  url = `ws://localhost:${port}/ws`
+  demo = await startDemo()
+  http = `http://localhost:${demo.port}`
+  url = `ws://localhost:${demo.port}/ws`
 })
 
 after(async () => {
-  await Promise.all([stop(), go.close()])
+  await Promise.all([demo?.stop(), go.close()])
 })
 
 async function refusal(options?: DialOptions, to = url): Promise<DialError> {
@@ -97,7 +70,7 @@ test(
   { skip: skipWithout(curl) },
   async () => {
     const get = async (...args: string[]): Promise<string> =>
-      (await run('curl', ['-si', ...args, `localhost:${port}/ws`])).stdout
+      (await run('curl', ['-si', ...args, `localhost:${demo.port}/ws`])).stdout
     const [head = '', body = ''] = (await get('-H', 'X-Api-Key: test_api_key')).split('\r\n\r\n')
     assert.match(head, /^HTTP\/1.1 426 /)
     assert.match(head, /^upgrade: websocket$/im)
@@ -114,7 +87,7 @@ test(
 )
 
 test('localhost answers over IPv4 and IPv6', async (t) => {
-  await assertEchoes({ headers: KEY }, `ws://127.0.0.1:${port}/ws`)
+  await assertEchoes({ headers: KEY }, `ws://127.0.0.1:${demo.port}/ws`)
   const probe = createServer().listen(0, '::1')
   const has6 = await once(probe, 'listening').then(
     () => true,
@@ -125,11 +98,11 @@ test('localhost answers over IPv4 and IPv6', async (t) => {
     console.warn('SKIPPED: no IPv6 loopback here')
     return t.skip('no IPv6 loopback here')
   }
-  await assertEchoes({ headers: KEY }, `ws://[::1]:${port}/ws`)
+  await assertEchoes({ headers: KEY }, `ws://[::1]:${demo.port}/ws`)
 })
 
 test('Basic is let in by the same middleware', async () => {
-  await assertEchoes({}, `ws://demo:demo@localhost:${port}/ws`)
+  await assertEchoes({}, `ws://demo:demo@localhost:${demo.port}/ws`)
   const me = await fetch(`${http}/me`, { headers: { authorization: `Basic ${btoa('demo:demo')}` } })
   assert.deepEqual(await me.json(), { subject: 'demo', by: 'password' })
 })
@@ -175,7 +148,7 @@ test('a session opens sockets until the logout, which ends them', BOUND, async (
   const closed = next(socket, 'close')
   assert.equal((await fetch(`${http}/logout`, { method: 'POST', headers: { cookie } })).status, 200)
   const { code, reason } = await closed
-  assert.deepEqual([code, reason], [4403, 'logged out'])
+  assert.deepEqual([code, reason], [4401, 'revoked'])
   assert.equal((await refusal({ headers })).status, 401)
   assert.equal((await fetch(`${http}/me`, { headers: { cookie } })).status, 401)
 })
@@ -194,7 +167,7 @@ test('a login that takes the place of another ends the sockets of the one before
   const closed = next(socket, 'close')
   const after = await logIn(undefined, undefined, before)
   const { code, reason } = await closed
-  assert.deepEqual([code, reason], [4403, 'logged in again'])
+  assert.deepEqual([code, reason], [4401, 'revoked'])
   await assertEchoes({ headers: { cookie: after, origin: http } })
 })
 
@@ -275,7 +248,7 @@ test('the page comes with a strict policy, and holds to it', async () => {
 })
 
 test('it prints the commands to try, and they are right', { skip: skipWithout(curl) }, async () => {
-  const commands = printed.map((line) => line.trim()).filter((line) => /^(curl|npx) /.test(line))
+  const commands = demo.printed.map((line) => line.trim()).filter((line) => /^(curl|npx) /.test(line))
   assert.equal(commands.length, 5)
   const expected = [/ 401 /, / 426 /, /"subject":"demo"/, /HTTP 401[\s\S]*missing_credential/, /^hello$/m]
   for (const [index, command] of commands.entries()) {
@@ -285,13 +258,63 @@ test('it prints the commands to try, and they are right', { skip: skipWithout(cu
   }
 })
 
+test('after a change of the password, what was had by the old one is worth nothing', BOUND, async (t) => {
+  const own = await startDemo()
+  t.after(() => own.stop())
+  const at = `http://localhost:${own.port}`
+  const post = (path: string, headers: Record<string, string>, body: object = {}): Promise<Response> =>
+    fetch(`${at}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    })
+  const cookieOf = async (): Promise<string> => {
+    const response = await post('/login', {}, { user: 'demo', password: 'demo' })
+    return response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  }
+  const [mine, other] = [{ cookie: await cookieOf() }, { cookie: await cookieOf() }]
+  const bearer = async (headers: Record<string, string>): Promise<{ authorization: string }> => {
+    const { token } = (await (await post('/token', headers)).json()) as { token: string }
+    return { authorization: `Bearer ${token}` }
+  }
+  const [ofDemo, ofRobot] = [await bearer(mine), await bearer(KEY)]
+  const { url: ticket } = (await (await post('/ws/ticket', { ...other, origin: at })).json()) as { url: string }
+  const statusOf = async (headers: Record<string, string>): Promise<number> =>
+    (await fetch(`${at}/me`, { headers })).status
+
+  assert.equal((await post('/password', mine, { current: 'wrong', password: 'new' })).status, 403)
+  assert.equal((await post('/password', mine, { current: 'demo', password: '' })).status, 403)
+  assert.equal((await post('/password', KEY, { current: 'demo', password: 'new' })).status, 403)
+  assert.deepEqual(await Promise.all([mine, other, ofDemo, ofRobot].map(statusOf)), [200, 200, 200, 200])
+
+  assert.equal((await post('/password', mine, { current: 'demo', password: 'new' })).status, 200)
+  assert.deepEqual(await Promise.all([mine, other, ofDemo, ofRobot].map(statusOf)), [200, 401, 401, 200])
+  assert.equal((await refusal({ headers: { origin: at } }, `ws://localhost:${own.port}${ticket}`)).status, 401)
+  const basic = (password: string) => ({ authorization: `Basic ${btoa(`demo:${password}`)}` })
+  assert.deepEqual(await Promise.all([basic('demo'), basic('new')].map(statusOf)), [401, 200])
+})
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} ends every WebSocket with 1012, and with 1013 what waits for its first message`, BOUND, async () => {
+    const own = await startDemo()
+    const at = `ws://localhost:${own.port}/ws`
+    const open = await Promise.all(Array.from({ length: 5 }, () => dial(at, { headers: KEY, reconnect: false })))
+    const waiting = new WebSocket(`${at}/login`)
+    await once(waiting, 'open')
+    const closes = open.map(async (socket) => (await next(socket, 'close')).code)
+    closes.push(once(waiting, 'close').then(([code]: number[]) => code ?? 0))
+    assert.equal(await own.stop(signal), 0)
+    assert.deepEqual(await Promise.all(closes), [1012, 1012, 1012, 1012, 1012, 1013])
+  })
+}
+
 test('a port that is taken is said, not thrown', async () => {
   const { code, stderr } = await run(process.execPath, ['--import', 'tsx', `${root}/examples/demo.ts`], {
-    PORT: String(port),
+    PORT: String(demo.port),
   })
   assert.equal(code, 1)
   assert.match(
     stderr,
-    new RegExp(`^Port ${port} cannot be used \\(EADDRINUSE\\)\\. Choose another: PORT=8081 npm start\n$`),
+    new RegExp(`^Port ${demo.port} cannot be used \\(EADDRINUSE\\)\\. Choose another: PORT=8081 npm start\n$`),
   )
 })

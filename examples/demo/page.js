@@ -15,12 +15,50 @@ const WHY = {
   too_many_tickets: 'Ten tickets wait already: use one, or wait until they have expired.',
 }
 
+/** Why an open WebSocket was closed, by the reason that its Close gives. */
+const ENDS = {
+  expired: 'the session was not used over HTTP in time.',
+  max_age: 'it had become as old as a WebSocket may get here.',
+  revoked: 'its session was logged out, or the password was changed.',
+  unauthorized: 'the server has asked the middleware again, which would not let it in any more (401).',
+  forbidden: 'the server has asked the middleware again, which lets this person in no more (403).',
+  identity_changed: 'somebody else is logged in now.',
+  replaced: 'another one has taken its place.',
+  too_many_renewals: 'it was renewed too often.',
+  recheck_failed: 'the server could not find out any more whether the session is good.',
+  handler_failed: 'there is a fault in the server.',
+  restart: 'the server stops or starts anew.',
+}
+
+/** What the buttons do, by their section. */
 const ROADS = {
+  life: {
+    async login(wire, { password }) {
+      leave()
+      await logIn(wire, password)
+      return live(wire)
+    },
+    connect: live,
+    async renew(wire) {
+      const { renewed } = await post(wire, '/ws/renew', {}, {})
+      return { isOpen: true, why: `Renewed: ${count(renewed)} of this session.` }
+    },
+    async change(wire, { current, password }) {
+      const { closed } = await post(wire, '/password', {}, { current, password })
+      for (const field of document.querySelectorAll('[autocomplete=current-password]')) field.value = password
+      return { isOpen: true, why: `The password is changed, and ${count(closed)} of other logins closed.` }
+    },
+    async logout(wire) {
+      await post(wire, '/logout')
+      await showSession()
+      return { isOpen: true, why: 'You are logged out.' }
+    },
+  },
   cookie: {
     async good(wire) {
-      if (isOwn) await logIn(wire)
+      if (isOwn) await logIn(wire, document.querySelector('#life [name=password]').value)
       else wire('·', 'a page of another origin cannot log in; it can try the cookie of an earlier login')
-      return connect(wire, '/ws', { stays: true })
+      return connect(wire, '/ws')
     },
     async bad(wire) {
       if (isOwn) {
@@ -55,13 +93,14 @@ const ROADS = {
   },
 }
 
+const count = (number) => `${number} WebSocket${number === 1 ? '' : 's'}`
+
 const itemOf = (token) => `base64url.bearer.authorization.gate101.${btoa(token).replaceAll('=', '')}`
 
 // ------------------------------------------------------------------------------------------------------ the wire
 
 /** A line of the wire view: `→` what the page sent, `←` what came back, `·` what the browser adds or does. */
 function writer(list) {
-  list.replaceChildren()
   return (way, text) => {
     const item = document.createElement('li')
     const mark = document.createElement('b')
@@ -79,7 +118,7 @@ function writer(list) {
 function shorten(text) {
   return text
     .replaceAll(/(ticket=|"ticket": ?"|"token": ?"|authorization\.gate101\.)([\w-]{6})[\w-]+/g, '$1$2…')
-    .replaceAll(/("password": ?")[^"]*/g, '$1…')
+    .replaceAll(/("(?:password|current)": ?")(?:[^"\\]|\\.)*/g, '$1…')
 }
 
 async function post(wire, path, headers = {}, body) {
@@ -122,9 +161,33 @@ async function whyNoAnswer(wire) {
 
 const getTicket = (wire) => post(wire, '/ws/ticket', { 'X-Api-Key': KEY }, {})
 
-async function logIn(wire) {
-  await post(wire, '/login', {}, { user: 'demo', password: 'demo' })
+async function logIn(wire, password) {
+  await post(wire, '/login', {}, { user: 'demo', password })
   await showSession()
+}
+
+function shakeHands(wire, path, offers = OFFERS) {
+  const url = new URL(path, server)
+  url.protocol = url.protocol.replace('http', 'ws')
+  wire('→', `GET ${url.pathname}${url.search}  (Upgrade: websocket)`)
+  showAdded(wire)
+  wire('→', `Sec-WebSocket-Protocol: ${offers.join(', ')}`)
+  const socket = new WebSocket(url, offers)
+  socket.addEventListener('open', () => {
+    wire('←', `101, Sec-WebSocket-Protocol: ${socket.protocol}`)
+    if (socket.protocol === 'refusal.gate101') wire('·', 'it is open only to say why it is not')
+  })
+  socket.addEventListener('message', ({ data }) => wire('←', data))
+  socket.addEventListener('close', ({ code, reason }) => {
+    if (code !== 1006) wire(code === 1000 ? '·' : '←', `Close ${code} ${reason}`.trim())
+  })
+  return socket
+}
+
+/** Why a handshake has led to nothing. */
+function whyNot(wire, path, { code, reason }) {
+  if (code === 1006) return probe(wire, path)
+  return { isOpen: false, why: `${code} ${reason}: ${WHY[reason] ?? ''}` }
 }
 
 /**
@@ -132,44 +195,27 @@ async function logIn(wire) {
  *
  * @returns whether it opened, and why not
  */
-function connect(wire, path, { offers = OFFERS, message, stays = false } = {}) {
-  const url = new URL(path, server)
-  url.protocol = url.protocol.replace('http', 'ws')
-  wire('→', `GET ${url.pathname}${url.search}  (Upgrade: websocket)`)
-  showAdded(wire)
-  wire('→', `Sec-WebSocket-Protocol: ${offers.join(', ')}`)
+function connect(wire, path, { offers, message } = {}) {
+  const socket = shakeHands(wire, path, offers)
   return new Promise((resolve) => {
-    const socket = new WebSocket(url, offers)
     let outcome
     const say = (text) => {
       wire('→', text)
       socket.send(text)
     }
     socket.addEventListener('open', () => {
-      wire('←', `101, Sec-WebSocket-Protocol: ${socket.protocol}`)
-      if (socket.protocol === 'refusal.gate101') wire('·', 'it is open only to say why it is not')
-      else say(message === undefined ? 'hello' : JSON.stringify(message))
+      if (socket.protocol !== 'refusal.gate101') say(message === undefined ? 'hello' : JSON.stringify(message))
     })
     socket.addEventListener('message', ({ data }) => {
-      wire('←', data)
       if (message !== undefined && outcome === undefined && !data.startsWith('{"type":"auth_ok"')) return
       if (message !== undefined && outcome === undefined) {
         outcome = { isOpen: true, why: 'The middleware let it in, and the same person may use it now.' }
         return say('hello')
       }
       outcome = { isOpen: true, why: 'The middleware let the handshake in; the text came back.' }
-      if (!stays) return socket.close(1000)
-      wire('·', 'it stays open until you log out')
-      resolve(outcome)
+      socket.close(1000)
     })
-    socket.addEventListener('close', ({ code, reason }) => {
-      const who = stays && outcome !== undefined ? 'the open WebSocket: ' : ''
-      if (code !== 1006) wire(code === 1000 ? '·' : '←', `${who}Close ${code}${reason === '' ? '' : ` ${reason}`}`)
-      resolve(
-        outcome ??
-          (code === 1006 ? probe(wire, path) : { isOpen: false, why: `${code} ${reason}: ${WHY[reason] ?? ''}` }),
-      )
-    })
+    socket.addEventListener('close', (event) => resolve(outcome ?? whyNot(wire, path, event)))
   })
 }
 
@@ -185,6 +231,66 @@ async function probe(wire, path) {
   const answer = await response.json().catch(() => ({}))
   wire('←', `${response.status} ${answer.error ?? ''}`)
   return { isOpen: false, why: reasonOf(response.status, answer) }
+}
+
+// ----------------------------------------------------------------------------------------------------- one life
+
+/** The WebSocket that stays, and when it ends (milliseconds, by the clock of this page). */
+let life
+let endsAt
+
+/** Opens it anew. It says by itself how long it has, at first and whenever that changes. */
+function live(wire) {
+  leave()
+  const socket = shakeHands(wire, '/ws/life')
+  life = socket
+  return new Promise((resolve) => {
+    let isOpen = false
+    socket.addEventListener('message', ({ data }) => {
+      if (socket !== life) return
+      const { subject, expiresIn, node } = JSON.parse(data)
+      isOpen = true
+      endsAt = expiresIn === null ? undefined : Date.now() + expiresIn * 1000
+      showState(`Open, for ${subject}${node === undefined ? '' : `, on ${node}`}.`, 'good')
+      resolve({ isOpen, why: 'The middleware let the handshake in.' })
+    })
+    socket.addEventListener('close', (event) => {
+      if (!isOpen) resolve(whyNot(wire, '/ws/life', event))
+      else if (socket === life) showEnd(event)
+    })
+  })
+}
+
+function leave() {
+  life?.close(1000)
+  life = undefined
+  endsAt = undefined
+  showState('Not connected.')
+}
+
+function showEnd({ code, reason }) {
+  endsAt = undefined
+  const why =
+    code === 1006 ? 'the connection broke, and no Close came.' : (ENDS[reason] ?? 'the server gives no reason.')
+  showState(`Closed with ${code} ${reason}`.trim() + `: ${why}`, 'bad')
+  void showSession()
+}
+
+function showState(text, how = '') {
+  const state = document.getElementById('state')
+  state.textContent = text
+  state.className = how
+  showTime()
+}
+
+function showTime() {
+  const ends = document.getElementById('ends')
+  const seconds = Math.ceil((endsAt - Date.now()) / 1000)
+  const left = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+  const at = new Date(endsAt).toLocaleTimeString()
+  if (endsAt === undefined) ends.textContent = ''
+  else if (seconds > 0) ends.textContent = `It ends in ${left}, at ${at}, unless the session is used over HTTP before.`
+  else ends.textContent = 'Its time is over: the server asks the middleware once more.'
 }
 
 // ------------------------------------------------------------------------------------------------------ the page
@@ -204,10 +310,12 @@ async function showSession() {
 async function perform(road, which, button) {
   const section = document.getElementById(road)
   const output = section.querySelector('output')
-  const wire = writer(section.querySelector('.wire'))
-  const fields = Object.fromEntries(new FormData(section.querySelector('form') ?? undefined))
+  const list = section.querySelector('.wire')
+  list.replaceChildren()
+  const wire = writer(list)
+  const fields = Object.fromEntries(new FormData(button.form ?? undefined))
   output.className = ''
-  output.textContent = 'Connecting…'
+  output.textContent = 'Asking…'
   button.ariaDisabled = 'true'
   const { isOpen, why } = await ROADS[road][which](wire, fields).catch((error) => {
     if (!(error instanceof Refused)) reportError(error)
@@ -222,7 +330,7 @@ async function perform(road, which, button) {
 for (const road of Object.keys(ROADS)) {
   for (const button of document.querySelectorAll(`#${road} [data-try]`)) {
     button.addEventListener('click', (event) => {
-      if (button.form !== null && !button.form.reportValidity()) return
+      if (button.type === 'submit' && !button.form.reportValidity()) return
       event.preventDefault()
       if (button.ariaDisabled !== 'true') void perform(road, button.dataset.try, button)
     })
@@ -241,4 +349,6 @@ document.querySelector('#header pre').textContent = [
 document.querySelector('#origin pre').textContent =
   `new WebSocket('ws://${server.host}/ws').onclose = ({ code }) => console.log(code)   // 1006`
 
+setInterval(showTime, 1000)
 await showSession()
+if (isLoggedIn) await live(writer(document.querySelector('#life .wire')))

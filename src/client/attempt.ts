@@ -2,18 +2,19 @@ import { credentialFor } from './credential.ts'
 import { DialError, type Fail } from './dial-error.ts'
 import { authenticate } from './first-message.ts'
 import type { CloseFacts, Link } from './link.ts'
-import { closeError } from './refusal.ts'
+import { closeError, type Said } from './refusal.ts'
 import type { Tries } from './reconnect.ts'
 import type { DialRequest, DialWhy } from './request.ts'
 import { chooseRoad, maySelect, planFor, READABLE_REFUSAL, type Plan } from './road.ts'
 import type { Runtime } from './runtime.ts'
-import { mustBePrivate, urlWithTicket } from './ticket.ts'
+import { mustBePrivate } from './http.ts'
+import { urlWithTicket } from './ticket.ts'
 
 /** An open WebSocket that its server has let in. */
 export interface Opened {
   readonly link: Link
-  /** Seconds. */
-  readonly expiresIn: number | undefined
+  /** The answer to its first message, where there was one. */
+  readonly granted: Said | undefined
 }
 
 /**
@@ -73,7 +74,7 @@ async function open(
   signal.addEventListener('abort', drop)
   try {
     await checkSelected(link, plan, fail)
-    return { link, expiresIn: await authenticate(link, plan.message, fail) }
+    return { link, granted: await authenticate(link, plan.message, fail) }
   } finally {
     signal.removeEventListener('abort', drop)
   }

@@ -1,4 +1,5 @@
 import { toBase64 } from './base64.ts'
+import { locked } from './locks.ts'
 import { mergeHeaders, type HeaderMap } from './headers.ts'
 import type { DialCredentials, DialRequest, DialWhy, Login } from './request.ts'
 import type { Tries } from './reconnect.ts'
@@ -47,13 +48,8 @@ export async function credentialFor(
 
 /** One tab of a browser asks at a time: the others then find what the first one has renewed. */
 async function ask({ credentials, shown }: DialRequest, why: DialWhy, signal: AbortSignal) {
+  if (credentials === undefined) return undefined
   const call = async (): Promise<DialCredentials | null | undefined> =>
-    await untilAborted(Promise.resolve(credentials?.(why)), signal)
-  const { locks } = (globalThis as { navigator?: { locks?: Locks } }).navigator ?? {}
-  return await (credentials && locks ? locks.request(`gate101 ${shown}`, { signal }, call) : call())
-}
-
-/** The Web Locks of the origin. */
-interface Locks {
-  request<T>(name: string, options: { signal: AbortSignal }, call: () => Promise<T>): Promise<T>
+    await untilAborted(Promise.resolve(credentials(why)), signal)
+  return await locked(shown, signal, call)
 }

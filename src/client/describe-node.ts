@@ -14,6 +14,7 @@ const WRONG: Readonly<Record<string, string>> = {
   roads:
     'roads must be a list of headers, cookie, ticket, subprotocol and message; one of them must fit the credential.',
   ticket: 'ticket must be the URL where tickets are made, or { url, headers, fetch }.',
+  renew: 'renew must be the URL where connections are renewed, or { url, headers, fetch }.',
   reconnect: 'reconnect must be false or { minDelay, maxDelay, attempts }, with milliseconds and a number.',
   headers: 'headers must be an object of texts.',
   protocols: 'protocols must be a subprotocol or a list of these.',
@@ -51,6 +52,7 @@ function describe({ code, url, what = '', phase = 'handshake', reason, answer, c
   if (phase === 'session')
     return `The connection to ${url} ${code === 'unreachable' ? 'was lost' : 'broke the WebSocket protocol'}: ${closeCode}.`
   if (code === 'unreachable') return `${url} cannot be reached: ${reason ?? closeCode ?? phase}.`
+  if (phase === 'renewal') return `The answer to the renewal of ${url} says of no connection that it is renewed.`
   return phase === 'ticket'
     ? `The answer to the request for a ticket for ${url} holds no ticket: is it a login page?`
     : `${url} did not answer with a valid ${phase}: ${reason ?? what}.`

@@ -24,9 +24,9 @@ export type DialErrorCode =
 
 /**
  * How far it got: `ticket` asking for a ticket, `handshake` the WebSocket handshake, `message` the answer to the first
- * message, `session` after the WebSocket was open.
+ * message, `session` after the WebSocket was open, `renewal` asking for more time.
  */
-export type DialPhase = 'ticket' | 'handshake' | 'message' | 'session'
+export type DialPhase = 'ticket' | 'handshake' | 'message' | 'session' | 'renewal'
 
 /** Header fields of an answer. Names are in lower case; only `set-cookie` is a list. */
 export type DialHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -64,7 +64,7 @@ export interface DialFacts {
   /** Where the code and the status do not say it. */
   readonly retryable?: boolean
   readonly retryAfter?: number | undefined
-  readonly closeCode?: number
+  readonly closeCode?: number | undefined
   readonly answer?: DialAnswer
 }
 

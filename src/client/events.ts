@@ -25,15 +25,15 @@ export interface DialReconnectingEvent extends Event {
 }
 
 /**
- * About the credential of an open connection: `renewed` it is open again with another one; `expiring` it ends soon;
- * `refused` the server does not take it any more, and the connection is over.
+ * About the credential of an open connection: `renewed` it has more time, or is open again with another one; `expiring` it
+ * ends soon; `refused` the server does not take it any more, and the connection is over.
  */
 export interface DialAuthEvent extends Event {
   readonly state: 'renewed' | 'expiring' | 'refused'
   /** Of `expiring`. */
   readonly expiresAt?: Date
-  /** Of `refused`. */
-  readonly error?: DialError
+  /** Of `refused`; of `expiring`, where a renewal has failed. */
+  readonly error?: DialError | undefined
 }
 
 export interface DialEventMap {

@@ -1,7 +1,7 @@
 import type { DialError } from './dial-error.ts'
 import type { HeaderMap } from './headers.ts'
 import type { DialRequest, DialRoad } from './request.ts'
-import { answerError, fetchOptions, httpUrl } from './ticket.ts'
+import { answerError, fetchOptions, httpUrl } from './http.ts'
 
 const PAUSE = 5000
 const asked = new Map<string, number>()

@@ -1,12 +1,12 @@
-import type { DialError, Fail } from './dial-error.ts'
+import type { DialError, DialPhase, Fail } from './dial-error.ts'
 import type { CloseFacts, Link } from './link.ts'
-import { adviceOf, closeError, parseObject } from './refusal.ts'
+import { adviceOf, closeError, parseObject, type Said } from './refusal.ts'
 
 /**
  * Sends the first message, where there is one, and waits for its answer; what else comes before waits as well.
- * @returns the seconds until the credential expires, where the server knows
+ * @returns the server's `auth_ok`
  */
-export async function authenticate(link: Link, message: string | undefined, fail: Fail): Promise<number | undefined> {
+export async function authenticate(link: Link, message: string | undefined, fail: Fail): Promise<Said | undefined> {
   if (message === undefined) return undefined
   return await new Promise((resolve, reject) => {
     const phase = 'message'
@@ -19,15 +19,14 @@ export async function authenticate(link: Link, message: string | undefined, fail
       link.drop()
     }
     const onMessage = (data: unknown): void => {
-      const { type, status, code, retryAfter, expiresIn } = parseObject(data)
+      const answer = parseObject(data)
       if (refusal !== undefined) return
-      if (type === 'auth_ok') {
+      if (answer.type === 'auth_ok') {
         link.release(kept)
-        resolve(countIn(expiresIn))
-      } else if (type === 'auth_error') {
-        const answer = { status: countIn(status) ?? 401, advice: adviceOf(code) }
+        resolve(answer)
+      } else if (answer.type === 'auth_error') {
         // The Close that follows has the close code.
-        refusal = (closeCode) => fail('refused', { phase, closeCode, retryAfter: countIn(retryAfter), answer })
+        refusal = (closeCode) => errorOf(fail, phase, answer, closeCode)
       } else kept.push(data)
     }
     const onClose = ({ code, reason }: CloseFacts): void =>
@@ -37,6 +36,13 @@ export async function authenticate(link: Link, message: string | undefined, fail
   })
 }
 
-function countIn(value: unknown): number | undefined {
+/** The error that an `auth_error` stands for. */
+export function errorOf(fail: Fail, phase: DialPhase, answer: Said, closeCode?: number): DialError {
+  const { status, code, retryAfter } = answer
+  const facts = { status: countIn(status) ?? 401, advice: adviceOf(code) }
+  return fail('refused', { phase, closeCode, retryAfter: countIn(retryAfter), answer: facts })
+}
+
+export function countIn(value: unknown): number | undefined {
   return typeof value === 'number' && value >= 0 ? value : undefined
 }

@@ -3,8 +3,30 @@ import type { DialAdvice, DialError, DialPhase, Fail } from './dial-error.ts'
 /** Characters of a refusal's body that are read. */
 export const MAX_BODY = 64 * 1024
 
+/** What a server says in JSON: none of it is checked. */
+export type Said = Readonly<
+  Partial<
+    Record<
+      | 'type'
+      | 'error'
+      | 'message'
+      | 'fix'
+      | 'status'
+      | 'code'
+      | 'retryAfter'
+      | 'expiresIn'
+      | 'connection'
+      | 'renew'
+      | 'renewed'
+      | 'ticket'
+      | 'url',
+      unknown
+    >
+  >
+>
+
 /** The object that a JSON text holds, or an empty one. */
-export function parseObject(text: unknown): Readonly<Record<string, unknown>> {
+export function parseObject(text: unknown): Said {
   try {
     return { ...JSON.parse(text as string) }
   } catch {

@@ -36,15 +36,23 @@ function isShape(value: unknown, shape: Readonly<Record<string, Check>>): boolea
   return Object.entries(value).every(([name, one]) => one === undefined || shape[name]?.(one) === true)
 }
 
+function isRoute(value: unknown): boolean {
+  const shape: Record<string, Check> = {
+    url: isText,
+    headers: (one) => one === Object(one),
+    fetch: (one) => typeof one === 'function',
+  }
+  return isText(value) || isShape(value, shape)
+}
+
 const CHECKS: Readonly<Partial<Record<keyof DialOptions, Check>>> = {
   timeout: (value) => isTime(value) && value !== 0,
   protocols: (value) => isText(value) || isList(value, isText),
   // AbortSignals of other realms are no instances of ours.
   signal: (value) => 'addEventListener' in Object(value),
   roads: (value) => isList(value, (road) => ROADS.includes(road)),
-  ticket: (value) =>
-    isText(value) ||
-    isShape(value, { url: isText, headers: (one) => one === Object(one), fetch: (one) => typeof one === 'function' }),
+  ticket: isRoute,
+  renew: isRoute,
   reconnect: (value) =>
     value === false || isShape(value, { minDelay: isTime, maxDelay: isTime, attempts: (one) => Number(one) >= 0 }),
   allowedHosts: (value) => isList(value, isText),

@@ -20,9 +20,10 @@ export interface DialCredentials {
 
 /**
  * Why a credential is asked for: for the `first` attempt; to `reconnect` after a loss; because the server did not take the
- * last one any more (`expired`: 401, 4401; once); because it `refused` for another reason, which may pass (408, 429, 503).
+ * last one any more (`expired`: 401, 4401; once); because it `refused` for another reason, which may pass (408, 429, 503); to `renew` an open
+ * connection before its time is over.
  */
-export type DialReason = 'first' | 'reconnect' | 'expired' | 'refused'
+export type DialReason = 'first' | 'reconnect' | 'expired' | 'refused' | 'renew'
 
 export interface DialWhy {
   /** From 1; from 1 again after a connection that lasted. */
@@ -34,10 +35,11 @@ export type DialCredentialsCallback = (
   why: DialWhy,
 ) => DialCredentials | null | undefined | Promise<DialCredentials | null | undefined>
 
-export interface DialTicket {
-  /** Where tickets are made, relative to the URL that is dialled. */
+/** A route of the server, behind the app's login. */
+export interface DialRoute {
+  /** Relative to the URL that is dialled. */
   readonly url: string
-  /** Sent with the request for a ticket, beside the credential. */
+  /** Sent with the request, beside the credential. */
   readonly headers?: DialRequestHeaders | undefined
   /** In place of the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
@@ -69,7 +71,13 @@ export interface DialOptions {
    */
   readonly roads?: readonly DialRoad[] | undefined
   /** Where tickets are made: switches the road `ticket` on. */
-  readonly ticket?: string | DialTicket | undefined
+  readonly ticket?: string | DialRoute | undefined
+  /**
+   * Where connections are renewed: asked when 80 to 90 % of the time are over, and, where nothing else says how long the
+   * connection lasts, when it is open. Without it, a connection that a message has opened is renewed by messages, where the
+   * server takes them.
+   */
+  readonly renew?: string | DialRoute | undefined
   /** How to come back after the connection was lost. `false`: not at all. @defaultValue `{}` */
   readonly reconnect?: false | DialReconnect | undefined
   /** The only hosts (with `:port` where it is not the default one) that may be dialled, for URLs that others can influence. */
@@ -97,7 +105,8 @@ export interface DialRequest extends Omit<DialOptions, 'protocols'> {
   readonly login: Login | undefined
   readonly protocols: readonly string[]
   readonly timeout: number
-  readonly ticket: DialTicket | undefined
+  readonly ticket: DialRoute | undefined
+  readonly renew: DialRoute | undefined
   readonly reconnect: false | DialReconnect
   readonly fail: Fail
 }
@@ -111,6 +120,7 @@ export const OPTIONS: readonly string[] = [
   'credentials',
   'roads',
   'ticket',
+  'renew',
   'reconnect',
   'allowedHosts',
   'dangerouslyAllowPlaintext',
@@ -135,7 +145,7 @@ export function readRequest(
   }
   if (!/^wss?:$/.test(url.protocol)) throw wrong('scheme')
   const shown = `${url.protocol}//${url.host}${url.pathname}${url.search && '?...'}`
-  const { protocols = [], timeout = 10_000, ticket, allowedHosts } = options
+  const { protocols = [], timeout = 10_000, allowedHosts } = options
   if (!Object.keys(options).every((name) => OPTIONS.includes(name))) throw wrong('options', shown)
   if (allowedHosts !== undefined && ![...allowedHosts].includes(url.host)) throw wrong('allowedHosts', shown)
   return {
@@ -147,9 +157,14 @@ export function readRequest(
     login,
     protocols: [protocols].flat(),
     timeout,
-    ticket: typeof ticket === 'string' ? { url: ticket } : ticket,
+    ticket: routeOf(options.ticket),
+    renew: routeOf(options.renew),
     reconnect: options.reconnect ?? {},
   }
+}
+
+function routeOf(given: string | DialRoute | undefined): DialRoute | undefined {
+  return typeof given === 'string' ? { url: given } : given
 }
 
 /** Takes user name and password out of the URL: no WebSocket of a browser takes them there. */

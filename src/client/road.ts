@@ -59,7 +59,7 @@ export function planFor(
   }
 }
 
-function firstMessage({ headers, token, login }: Credential): string {
+export function firstMessage({ headers, token, login }: Credential): string {
   return JSON.stringify({ type: 'auth', ...(login ?? (token === undefined ? { headers } : { token })) })
 }
 

@@ -6,6 +6,7 @@ import type { CloseFacts, DialData, Link } from './link.ts'
 import { closeError } from './refusal.ts'
 import type { DialReason, DialRequest } from './request.ts'
 import { nextStep, type Tries } from './reconnect.ts'
+import { Renewals } from './renewals.ts'
 import type { Runtime } from './runtime.ts'
 import { wait } from './wait.ts'
 
@@ -46,10 +47,10 @@ export class DialSocket extends EventTarget {
   readonly #tries: Tries = { failed: 0 }
   #state: 0 | 1 | 2 | 3 = 0
   #link: Link | undefined
+  #renewals: Renewals | undefined
   #binaryType: string | undefined
   #closed: CloseFacts | undefined
   #error: DialError | undefined
-  #timer: ReturnType<typeof setTimeout> | undefined
 
   /** @internal `settle` is told of the first time that it is open, or why it never was. */
   constructor(runtime: Runtime, request: DialRequest, settle: (error?: DialError) => void) {
@@ -121,6 +122,7 @@ export class DialSocket extends EventTarget {
     if (this.#state === 1) this.#link?.socket.close(code, reason)
     if (this.#state < 2) this.#state = 2
     this.#stop.abort()
+    this.#renewals?.end()
   }
 
   /** Closes for good without waiting for the server's answer, where the runtime can do that. */
@@ -225,30 +227,29 @@ export class DialSocket extends EventTarget {
     }
   }
 
-  #open({ link, expiresIn }: Opened, reason: DialReason): Promise<CloseFacts> {
+  #open(opened: Opened, reason: DialReason): Promise<CloseFacts> {
+    const { link } = opened
     this.#link = link
     this.#state = this.#stop.signal.aborted ? 2 : 1
     this.#tries.wasOpen = true
     if (this.#binaryType !== undefined) link.socket.binaryType = this.#binaryType
+    const renewals = (this.#renewals = new Renewals(
+      { runtime: this.#runtime, request: this.#request, tries: this.#tries, opened },
+      (facts) => this.#emit('auth', facts),
+    ))
     this.#emit('open')
     if (reason === 'expired') this.#emit('auth', { state: 'renewed' })
-    if (expiresIn !== undefined) this.#warn(expiresIn * 1000)
     return new Promise((resolve) => {
       link.take({
-        message: (data) => this.#hold.push(makeEvent('message', { data }, 'MessageEvent'), data),
+        message: (data) => {
+          if (!renewals.take(data)) this.#hold.push(makeEvent('message', { data }, 'MessageEvent'), data)
+        },
         close: (facts) => {
-          clearTimeout(this.#timer)
+          renewals.end()
           resolve(facts)
         },
       })
     })
-  }
-
-  /** Says a tenth of the time (at most a minute) before that the credential expires. */
-  #warn(ms: number): void {
-    const expiresAt = new Date(Date.now() + ms)
-    const delay = ms - Math.min(ms / 10, 60_000)
-    if (delay < 2 ** 31) this.#timer = setTimeout(() => this.#emit('auth', { state: 'expiring', expiresAt }), delay)
   }
 
   #lost(closed: CloseFacts): DialError | undefined {

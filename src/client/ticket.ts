@@ -1,73 +1,24 @@
-import type { DialError, DialPhase, Fail } from './dial-error.ts'
-import { mergeHeaders, type HeaderMap } from './headers.ts'
-import { MAX_BODY, parseObject, readAdvice } from './refusal.ts'
-import type { DialRequest, DialTicket } from './request.ts'
-import { isPrivate } from './road.ts'
-
-/** The same place for `fetch`. */
-export function httpUrl(url: URL, path = ''): URL {
-  return new URL(path, url.href.replace('ws', 'http'))
-}
-
-/** What `fetch` sends: the credential, or else the cookies. Redirects are not followed: they may lead elsewhere. */
-export function fetchOptions(signal: AbortSignal, credential: HeaderMap | undefined, headers = credential) {
-  return {
-    credentials: credential ? ('same-origin' as const) : ('include' as const),
-    redirect: 'manual' as const,
-    cache: 'no-store',
-    signal,
-    headers: Object.entries(headers ?? {}).flatMap(([name, value]) =>
-      [value].flat().map((one): [string, string] => [name, one]),
-    ),
-  }
-}
-
-/** The error of an answer that is a refusal. Browsers hide the status of a redirect: it stands as 302. */
-export async function answerError(response: Response, fail: Fail, phase: DialPhase): Promise<DialError> {
-  const body = (await response.text()).slice(0, MAX_BODY)
-  const answer = {
-    status: response.status || 302,
-    headers: Object.fromEntries(response.headers),
-    body,
-    advice: readAdvice(body),
-  }
-  return fail('refused', { phase, answer })
-}
+import type { HeaderMap } from './headers.ts'
+import { post } from './http.ts'
+import type { Said } from './refusal.ts'
+import type { DialRequest, DialRoute } from './request.ts'
 
 /** Gets a ticket for one attempt and returns where to connect with it. */
 export async function urlWithTicket(
   request: DialRequest,
-  { url: path, headers, fetch = globalThis.fetch }: DialTicket,
+  route: DialRoute,
   credential: HeaderMap | undefined,
   signal: AbortSignal,
 ): Promise<URL> {
-  const { fail, allowedHosts } = request
   const phase = 'ticket'
-  const url = httpUrl(request.url, path)
-  if (allowedHosts?.includes(url.host) === false) throw fail('bad_request', { phase, what: 'allowedHosts' })
-  // A ticket is a credential.
-  for (const one of [url, request.url]) mustBePrivate(request, one, true)
-  const sent = mergeHeaders(request.plain, headers, credential, { 'content-type': 'application/json' })
-  const init = { ...fetchOptions(signal, credential, sent), method: 'POST', body: '{}' }
-  // What is thrown may name what was sent.
-  const response = await fetch(url.href, init).catch(() => {
-    throw fail('unreachable', { phase })
-  })
-  if (!response.ok) throw await answerError(response, fail, phase)
-  const target = readTicketAnswer(request.url, await response.text())
-  if (target === undefined) throw fail('bad_response', { phase })
+  const target = readTicket(request.url, await post(request, route, { phase, credential, signal }))
+  if (target === undefined) throw request.fail('bad_response', { phase })
   return target
 }
 
-/** @throws DialError `bad_request` where a credential would travel unencrypted */
-export function mustBePrivate(request: DialRequest, url: URL, credential: unknown): void {
-  if (credential !== undefined && !isPrivate(url) && request.dangerouslyAllowPlaintext !== true)
-    throw request.fail('bad_request', { what: 'plaintext' })
-}
-
 /** The URL with the ticket in it: on the host that is dialled and no other. */
-function readTicketAnswer(dialled: URL, body: string): URL | undefined {
-  const { ticket, url = dialled.pathname } = parseObject(body)
+function readTicket(dialled: URL, answer: Said): URL | undefined {
+  const { ticket, url = dialled.pathname } = answer
   if (typeof ticket !== 'string' || !/^[\w.~-]+$/.test(ticket) || !/^\/(?!\/)/.test(String(url))) return undefined
   const target = new URL(String(url), dialled)
   if (target.origin !== dialled.origin) return undefined

@@ -61,6 +61,9 @@ class CheckedIdentity<Claims> implements Identity<Claims> {
   readonly tags: readonly string[] | undefined
   readonly claims: Claims | undefined
   readonly #session: string | undefined
+  // Dates can be set by whoever reads them: what is decided by is kept apart.
+  readonly #issuedAt: number | undefined
+  readonly #expiresAt: number | undefined
 
   constructor(input: IdentityInput<Claims>, issuer: string) {
     this.issuer = id('issuer', input.issuer ?? issuer)
@@ -69,6 +72,8 @@ class CheckedIdentity<Claims> implements Identity<Claims> {
     this.credential = optionalId('credential', input.credential)
     this.issuedAt = time('issuedAt', input.issuedAt)
     this.expiresAt = time('expiresAt', input.expiresAt)
+    this.#issuedAt = this.issuedAt?.getTime()
+    this.#expiresAt = this.expiresAt?.getTime()
     this.tags = input.tags === undefined ? undefined : Object.freeze(input.tags.map((tag) => id('tags', tag)))
     this.claims = input.claims
     Object.freeze(this)
@@ -77,6 +82,34 @@ class CheckedIdentity<Claims> implements Identity<Claims> {
   get session(): string | undefined {
     return this.#session
   }
+
+  /** Not so what only inherits from one. */
+  static is<Claims>(input: IdentityInput<Claims>): input is CheckedIdentity<Claims> {
+    return #session in input
+  }
+
+  static issuedAtOf(identity: Identity): number | undefined {
+    return #issuedAt in identity ? identity.#issuedAt : identity.issuedAt?.getTime()
+  }
+
+  static expiresAtOf(identity: Identity): number | undefined {
+    return #expiresAt in identity ? identity.#expiresAt : identity.expiresAt?.getTime()
+  }
+
+  /** Own fields alone, whatever it is told to show. */
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return Object.fromEntries(Object.entries(this))
+  }
+}
+
+/** Milliseconds since the epoch; undefined where it is not known. */
+export function issuedAtOf(identity: Identity): number | undefined {
+  return CheckedIdentity.issuedAtOf(identity)
+}
+
+/** Milliseconds since the epoch; Infinity where it does not expire. */
+export function expiresAtOf(identity: Identity): number {
+  return CheckedIdentity.expiresAtOf(identity) ?? Infinity
 }
 
 /**
@@ -86,5 +119,5 @@ class CheckedIdentity<Claims> implements Identity<Claims> {
  */
 export function toIdentity<Claims>(input: IdentityInput<Claims>, issuer: string): Identity<Claims> {
   // Checked before, with its issuer: one object serves all connections of a key.
-  return input instanceof CheckedIdentity ? input : new CheckedIdentity(input, issuer)
+  return CheckedIdentity.is(input) ? input : new CheckedIdentity(input, issuer)
 }

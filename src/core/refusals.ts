@@ -141,6 +141,12 @@ export const REFUSALS = {
     fix: 'Connect again after the time in Retry-After.',
     headers: { 'Retry-After': '5' },
   },
+  cluster_stale: {
+    status: 503,
+    message: 'This server cannot know at the moment who was logged out elsewhere.',
+    fix: 'Connect again after the time in Retry-After. Operator: the engine of the cluster gives no answer, or is catching up; see the event "cluster".',
+    headers: { 'Retry-After': '5' },
+  },
   handshake_timeout: {
     status: 503,
     message: 'The server did not decide in time.',
@@ -158,6 +164,11 @@ export const REFUSALS = {
     fix: 'Check the key, token or password and that it has not been withdrawn.',
   },
   expired_credential: { status: 401, message: 'The credential has expired.', fix: 'Get a new one and connect again.' },
+  revoked_credential: {
+    status: 401,
+    message: 'The credential has been revoked.',
+    fix: 'Log in again, or get a new key or token.',
+  },
   credential_conflict: {
     status: 400,
     message: 'The handshake carries two credentials.',
@@ -245,6 +256,62 @@ export const REFUSALS = {
     status: 403,
     message: 'The connection belongs to somebody else already.',
     fix: 'Open a connection of its own for another identity.',
+  },
+  stale_credential: {
+    status: 409,
+    message: 'The connection goes on with a later credential already.',
+    fix: 'Renew with the newest credential; the connection is as it was.',
+  },
+  renew_needs_post: {
+    status: 405,
+    message: 'A connection is renewed with POST.',
+    fix: 'Send POST with the Content-Type application/json.',
+    headers: { Allow: 'POST' },
+  },
+  renew_needs_json: {
+    status: 415,
+    message: 'A connection is renewed with the Content-Type application/json.',
+    fix: 'Send the header "Content-Type: application/json": a form of another site cannot.',
+  },
+  renew_needs_connection: {
+    status: 400,
+    message: 'This login has no session by which its connections could be found.',
+    fix: 'Send the header Gate101-Connection with the token of the connection. Operator: let identify() return the session.',
+  },
+  unknown_connection: {
+    status: 404,
+    message: 'There is no such connection, or it has ended.',
+    fix: 'Connect again.',
+  },
+  too_many_renewals: {
+    status: 429,
+    message: 'This connection was renewed too often.',
+    fix: 'Renew once, well before the credential expires.',
+    headers: { 'Retry-After': '60' },
+  },
+  too_many_connections: {
+    status: 503,
+    message: 'This server has as many open connections as it may have.',
+    fix: 'Try again after the time in Retry-After.',
+    headers: { 'Retry-After': '30' },
+  },
+  too_many_for_address: {
+    status: 429,
+    message: 'There are too many open connections from this address.',
+    fix: 'Close one of them; try again after the time in Retry-After.',
+    headers: { 'Retry-After': '30' },
+  },
+  too_many_for_session: {
+    status: 429,
+    message: 'There are too many open connections of this session.',
+    fix: 'Close one of them; try again after the time in Retry-After.',
+    headers: { 'Retry-After': '30' },
+  },
+  too_many_for_subject: {
+    status: 429,
+    message: 'There are too many open connections of this user.',
+    fix: 'Close one of them; try again after the time in Retry-After.',
+    headers: { 'Retry-After': '30' },
   },
   verifier_busy: {
     status: 503,

@@ -4,7 +4,7 @@ import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import type { Keys, SecretKey } from './keys.ts'
 import { mayInject } from './names.ts'
 import { seal, unseal } from './seal.ts'
-import type { TicketStore } from './ticket-store.ts'
+import type { TicketStore } from '../core/ticket-store.ts'
 
 const RANDOM = 32
 const MAC = 16

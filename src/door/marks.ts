@@ -24,18 +24,28 @@ export interface Run {
   readonly gate: object
   readonly phase: Phase
   mark: Mark | undefined
+  /** Says that the app would end its response with what the mark asks for. Of a re-check only: there nothing is ended. */
+  agree: () => void
 }
 
 const runs = new WeakMap<IncomingMessage, Run>()
 
 export function beginRun(req: IncomingMessage, gate: object, phase: Phase): Run {
-  const run: Run = { gate, phase, mark: undefined }
+  const run: Run = { gate, phase, mark: undefined, agree: () => undefined }
   runs.set(req, run)
   return run
 }
 
 export function endRun(req: IncomingMessage): void {
   runs.delete(req)
+}
+
+/** Whether the run of this request is a re-check; if so it has its verdict now, and the response stays as it is (rule R2). */
+export function agreesToRecheck(req: IncomingMessage): boolean {
+  const run = runs.get(req)
+  if (run?.phase !== 'recheck') return false
+  run.agree()
+  return true
 }
 
 /** The run that this gate has under way for the request; undefined for a plain request, or another gate's. */

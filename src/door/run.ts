@@ -61,6 +61,7 @@ export function runApp({ app, req, facts, gate, phase, framed }: RunRequest): Do
   })
   res.shouldKeepAlive = false
   if (!framed) res.useChunkedEncodingByDefault = false
+  if (phase === 'recheck') keepEnd(res)
   // A late write of the app would otherwise be an unhandled 'error'.
   res.on('error', ignore)
   sink.on('error', ignore)
@@ -73,6 +74,9 @@ export function runApp({ app, req, facts, gate, phase, framed }: RunRequest): Do
   sink.on('drain', () => {
     if (res.writableNeedDrain) res.emit('drain')
   })
+  run.agree = () => {
+    if (run.mark !== undefined) settle({ type: 'marked', mark: run.mark, head: NOTHING_WRITTEN })
+  }
   start(app, req, res, settle)
   return {
     outcome,
@@ -82,6 +86,23 @@ export function runApp({ app, req, facts, gate, phase, framed }: RunRequest): Do
     },
   }
 }
+
+/**
+ * Session middlewares put a function of theirs in the place of `end`, which saves before it ends. Here theirs is not taken:
+ * a session must not live for as long as it is asked about, nor come back after a logout.
+ */
+function keepEnd(res: ServerResponse): void {
+  const end: unknown = Reflect.get(res, 'end')
+  Object.defineProperty(res, 'end', {
+    configurable: true,
+    get: () => end,
+    set() {
+      // Not taken.
+    },
+  })
+}
+
+const NOTHING_WRITTEN: Head = { status: 101, reason: '', headers: [] }
 
 function start(app: Listener, req: IncomingMessage, res: ServerResponse, settle: (outcome: Outcome) => void): void {
   const failed = (cause: unknown): void => {

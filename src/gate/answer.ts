@@ -1,4 +1,4 @@
-import { closeCodeOf } from '../core/close-codes.ts'
+import { kindOfStatus } from '../core/end.ts'
 import type { Refuse } from '../core/decision.ts'
 import { REFUSAL_SUBPROTOCOL } from '../core/subprotocols.ts'
 import { writeAnswer, writeRefusal } from '../upgrade/refuse.ts'
@@ -75,7 +75,7 @@ function closeReadably(state: GateState, taken: Taken, status: number, reason: s
   socket.once('close', lease)
   const waiting = state.waiter.open(taken.req, socket, taken.head, REFUSAL_SUBPROTOCOL)
   if (waiting === undefined) socket.destroy()
-  else waiting.close(closeCodeOf(status), reason)
+  else waiting.close(state.closeCodes[kindOfStatus(status)], reason)
   return true
 }
 

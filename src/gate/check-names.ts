@@ -7,3 +7,10 @@ export function checkNames(where: string, given: object, known: readonly string[
       throw new Gate101Error('GATE101_CONFIG', `${where}: unknown option "${name}". Known: ${known.join(', ')}.`)
   }
 }
+
+/** Whether it is an object with names, and no list or date. */
+export function isRecord(given: unknown): given is object {
+  if (typeof given !== 'object' || given === null) return false
+  const prototype: unknown = Object.getPrototypeOf(given)
+  return prototype === null || prototype === Object.prototype
+}

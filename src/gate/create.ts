@@ -1,11 +1,12 @@
-import { EventEmitter } from 'node:events'
-import { CLOSE_CODES } from '../core/close-codes.ts'
+import type { EventEmitter } from 'node:events'
 import type { Clock } from '../core/clock.ts'
 import { valueOf, type Handshake } from '../core/handshake.ts'
 import type { Refuse } from '../core/decision.ts'
 import { createWebSocketEnder } from '../connections/enders.ts'
+import { startHeartbeat } from '../connections/heartbeat.ts'
 import { createRegistry } from '../connections/registry.ts'
-import { readSecret } from '../credentials/keys.ts'
+import { createRenewals } from '../connections/renewals.ts'
+import { readSecret, type Keys } from '../credentials/keys.ts'
 import { readSubprotocolForms } from '../credentials/subprotocol.ts'
 import { memoryTicketStore } from '../credentials/ticket-store.ts'
 import { createTickets } from '../credentials/ticket.ts'
@@ -36,7 +37,15 @@ import {
   readTickets,
   type FirstMessagePolicy,
 } from './road-options.ts'
+import { createCluster } from './cluster.ts'
+import { readCluster, readClusterLoss } from './cluster-options.ts'
+import { createEmit, isHeard } from './emit.ts'
+import { createLife } from './create-life.ts'
+import { forget } from './life.ts'
+import { readHeartbeat } from './life-options.ts'
+import { createLoggedOut } from './logged-out.ts'
 import { emitEnded } from './report.ts'
+import { watchStore } from './session-store.ts'
 import { keepState, type GateState } from './state.ts'
 
 const MAX_CREDENTIAL_BYTES = 8192
@@ -44,9 +53,11 @@ const MAX_CREDENTIAL_BYTES = 8192
 /** Makes what a gate owns. `gate` is the object that stands for it. */
 export function createState<Context, Claims>(
   gate: object,
-  options: GateOptions<Context, Claims>,
+  given: GateOptions<Context, Claims>,
   events: EventEmitter,
 ): GateState {
+  // What the app's functions get and return is the app's own; from here on nothing looks into it.
+  const options = given as unknown as GateOptions<never>
   checkOptions(options)
   const limits = readLimits(options.limits)
   const schemes = readSchemes(options.authenticate)
@@ -55,6 +66,7 @@ export function createState<Context, Claims>(
   const trust = createProxyTrust(options.trustedProxies)
   const clock = readClock(options.clock)
   const emit = createEmit(events)
+  const keys = readSecret(options.secret)
   const state: GateState = {
     gate,
     clock,
@@ -65,42 +77,51 @@ export function createState<Context, Claims>(
     trust,
     caps: createCaps({ total: limits.handshakes, perAddress: limits.handshakesPerAddress }),
     ...createChecks(options, credentialHeaders, trust),
-    ...createRoads(options, firstMessage, clock),
+    ...createRoads(options, firstMessage, clock, keys),
+    ...createLife(() => state, options, clock, keys),
     waitingCaps: createCaps({ total: limits.waiting, perAddress: limits.waitingPerAddress }),
     waiting: new Set(),
     waiter: createWaiter(clock),
     accepter: createAccepter(limits.message),
     registry: createRegistry((connection) => {
-      emitEnded(emit, clock, connection)
+      forget(state, connection)
+      emitEnded(state, connection)
     }),
+    renewals: createRenewals(clock, limits.renewalsPerMinute),
+    loggedOut: createLoggedOut(clock, 3 * limits.deadline),
     webSocketEnder: createWebSocketEnder(clock),
     attachments: new Set(),
     byRequest: new WeakMap(),
     emit,
-    hears: (type) => events.listenerCount(type) > 0,
+    hears: (type) => isHeard(events, type),
     warn: createWarn(emit),
-    nextId: 1,
     routes: 0,
     protocols: new Set(),
     libraries: 0,
     engines: 0,
+    renewOn: false,
     closing: false,
+    store: undefined,
+    stopHeartbeat: () => undefined,
+    cluster: undefined,
   }
   keepState(state)
+  start(state, options, keys)
   return state
 }
 
-function createEmit(events: EventEmitter): GateState['emit'] {
-  return (type, make) => {
-    // Most apps listen to few events: the others cost nothing.
-    if (events.listenerCount(type) === 0) return
-    try {
-      events.emit(type, make())
-    } catch (error) {
-      // A listener's mistake must not leave a handshake without its answer.
-      process.emitWarning(`A listener of the event "${type}" threw: ${String(error)}`, 'Gate101Warning')
-    }
+function start(state: GateState, options: GateOptions<never>, keys: Keys): void {
+  const { sessionStore, heartbeat, cluster, onClusterLoss, dangerouslyAcceptWhenStale, secret } = options
+  const every = readHeartbeat(heartbeat)
+  const policy = readClusterLoss(onClusterLoss, dangerouslyAcceptWhenStale)
+  const engine = readCluster(cluster, secret !== undefined)
+  if (sessionStore !== undefined) state.store = watchStore(state, sessionStore)
+  const { clock, registry, limits } = state
+  if (engine !== undefined) {
+    state.cluster = createCluster(() => state, engine, keys, policy)
+    state.cluster.node.start()
   }
+  if (every !== undefined) state.stopHeartbeat = startHeartbeat(clock, registry, { every, buffered: limits.buffered })
 }
 
 function createChecks(
@@ -141,6 +162,7 @@ function createRoads(
   options: GateOptions<never>,
   firstMessage: FirstMessagePolicy | undefined,
   clock: Clock,
+  keys: Keys,
 ): Pick<GateState, 'firstMessage' | 'subprotocolForms' | 'queryToken' | 'tickets' | 'ticketsOn' | 'readable'> {
   const { lifetime, perSession } = readTickets(options.tickets, options.secret !== undefined)
   return {
@@ -148,8 +170,8 @@ function createRoads(
     subprotocolForms: readSubprotocolForms(options.subprotocolTokens),
     queryToken: readQueryToken(options.dangerouslyAllowQueryToken),
     tickets: createTickets({
-      keys: readSecret(options.secret),
-      store: options.tickets?.store ?? memoryTicketStore(clock),
+      keys,
+      store: options.tickets?.store ?? options.cluster?.tickets ?? memoryTicketStore(clock),
       clock,
       lifetime,
       perOwner: perSession,
@@ -167,24 +189,4 @@ function createWarn(emit: GateState['emit']): (code: string, message: string) =>
     emit('warning', () => ({ type: 'warning', time: new Date(), code, message }))
     process.emitWarning(message, { type: 'Gate101Warning', code })
   }
-}
-
-/** Refuses new handshakes with 503 and ends what is open with 1012, spread over `drain` milliseconds. */
-export async function closeState(state: GateState, drain: number): Promise<void> {
-  state.closing = true
-  for (const end of state.waiting) end()
-  const open = [...state.registry.values()]
-  const step = open.length === 0 ? 0 : drain / open.length
-  const gone = open.map(
-    (connection, n) =>
-      new Promise<void>((resolve) => {
-        connection.on('end', () => {
-          resolve()
-        })
-        const end = (): void => connection.endWith(CLOSE_CODES.restart, 'restart')
-        if (step === 0) end()
-        else setTimeout(end, step * n)
-      }),
-  )
-  await Promise.all(gone)
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { accept, refuse, type Accept, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import type { Phase } from '../core/phase.ts'
 import type { Handshake } from '../core/handshake.ts'
-import { toIdentity, type Identity } from '../core/identity.ts'
+import { expiresAtOf, toIdentity, type Identity } from '../core/identity.ts'
 import type { Head } from '../door/head.ts'
 import type { Mark } from '../door/marks.ts'
 import { runApp, type AnswerBody, type DoorRun, type Listener } from '../door/run.ts'
@@ -10,6 +10,7 @@ import type { SocketFacts } from '../door/sink.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
 import { runSchemes } from '../schemes/combine.ts'
 import { Waiting } from '../core/waiting.ts'
+import { APP_CHALLENGE, refuseRevoked, refuseStale } from './revoked.ts'
 import type { GateState } from './state.ts'
 
 /** Why a decision is not awaited any longer. */
@@ -22,6 +23,8 @@ export interface Asking {
   readonly facts: SocketFacts
   readonly app: Listener
   readonly phase: Phase
+  /** When it is asked, in the order of all that happens at this gate. */
+  readonly order: number
   /** Whether the app's own refusal keeps its chunked framing: on the wire, yes; as data, no. */
   readonly framed: boolean
   /** Settles when the peer has gone or the deadline has passed. */
@@ -65,6 +68,8 @@ async function askSchemes(state: GateState, asking: Asking): Promise<Identity | 
     asking.trace?.('schemes', outcome.refuse.code)
     return outcome.refuse
   }
+  const revoked = whetherRevoked(state, asking, outcome.identity)
+  if (revoked !== undefined) return revoked
   asking.trace?.('schemes', outcome.scheme)
   return outcome.identity
 }
@@ -106,8 +111,17 @@ async function judgeMarked(
     asking.trace?.('identify', identity.code)
     return identity
   }
+  const revoked = whetherRevoked(state, asking, identity)
+  if (revoked !== undefined) return revoked
   asking.trace?.('identify', 'subject')
   return { type: 'accept', decision: accept(identity, headers), mark }
+}
+
+/** A re-check knows the connection, and so what is excepted: it looks itself. */
+function whetherRevoked(state: GateState, { phase, order, trace }: Asking, identity: Identity): Refuse | undefined {
+  const revoked = phase === 'recheck' ? undefined : (refuseRevoked(state, identity, order) ?? refuseStale(state))
+  if (revoked !== undefined) trace?.('identify', revoked.code)
+  return revoked
 }
 
 /** Rule D3: an app that lets in what carries nothing at all has no guard on this route. */
@@ -116,16 +130,12 @@ export function carriesCredential(state: GateState, handshake: Handshake): boole
   return presented.cookie || presented.certificate || presented.explicit.length > 0
 }
 
-// RFC 9110 section 15.5.2: a 401 names a scheme; which one the app's login uses, only the app knows.
-const CHALLENGE: HeaderPairs = [['WWW-Authenticate', 'App realm="gate101"']]
-
 export async function identified(state: GateState, context: unknown): Promise<Identity | Refuse> {
   try {
     const input = await state.identify?.(context)
     if (input === null || input === undefined) return refuse('no_identity')
     const identity = toIdentity(input, 'app')
-    const { expiresAt } = identity
-    if (expiresAt && expiresAt.getTime() <= state.clock.now()) return refuse('expired_credential', CHALLENGE)
+    if (expiresAtOf(identity) <= state.clock.now()) return refuse('expired_credential', APP_CHALLENGE)
     return identity
   } catch (error) {
     return refuse('app_error', [], error)

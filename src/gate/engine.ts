@@ -42,7 +42,7 @@ async function askPlain(state: GateState, app: Listener, req: IncomingMessage, r
   }
   const startedAt = state.clock.now()
   const say = (code: string, status: number, cause?: unknown): void => {
-    emitRefused(state, { handshake, startedAt }, code, status, cause)
+    emitRefused(state, { handshake, startedAt, request: 'polling' }, code, status, cause)
   }
   const refused = state.closing ? refuse('closing') : state.checkPlain(handshake)
   if (refused !== undefined) {
@@ -59,6 +59,7 @@ async function askPlain(state: GateState, app: Listener, req: IncomingMessage, r
     facts,
     app,
     phase: 'handshake',
+    order: state.nextOrder(),
     framed: false,
     lost,
   })

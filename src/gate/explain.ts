@@ -2,8 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { refuse, type Refuse } from '../core/decision.ts'
 import { refusalMessage, type RefusalMessage } from '../core/refusal-message.ts'
 import { readHandshake } from '../handshake/facts.ts'
+import { addressOf } from './address.ts'
 import { carriesCredential } from './decide.ts'
 import { identityOf } from './identity.ts'
+import { lacksRoom } from './room.ts'
 import type { GateState } from './state.ts'
 
 /** A plain request for a WebSocket endpoint, as the app's middleware has let it through. */
@@ -34,7 +36,8 @@ async function whyNot(state: GateState, { req, context, anonymous }: Plain): Pro
   const handshake = readHandshake(req, req.socket)
   const refused = state.checkEndpoint(handshake)
   if (refused !== undefined) return refused
-  const identity = await identityOf(state, req, context, handshake)
+  const identity = await identityOf(state, req, context, handshake, state.nextOrder())
   if ('type' in identity) return identity
-  return anonymous || carriesCredential(state, handshake) ? undefined : refuse('unguarded_route')
+  if (!anonymous && !carriesCredential(state, handshake)) return refuse('unguarded_route')
+  return lacksRoom(state, identity, addressOf(state, { handshake }))
 }

@@ -5,6 +5,7 @@ import type { Identity } from '../core/identity.ts'
 import { Waiting } from '../core/waiting.ts'
 import { runSchemes } from '../schemes/combine.ts'
 import { identified, schemeIdentities } from './decide.ts'
+import { refuseRevoked, refuseStale } from './revoked.ts'
 import type { GateState } from './state.ts'
 import { timer } from './timer.ts'
 
@@ -17,13 +18,15 @@ export async function identityOf(
   req: IncomingMessage,
   context: unknown,
   handshake: Handshake,
+  order: number,
 ): Promise<Identity | Refuse> {
   const timeout = timer(state, state.limits.deadline)
   const waiting = new Waiting()
   const asked = state.schemes.length === 0 ? identified(state, context) : askSchemes(state, req, handshake, waiting)
   const found = await Promise.race([asked, timeout.passed])
   timeout.cancel()
-  if (found !== 'passed') return found
+  if (found !== 'passed')
+    return 'type' in found ? found : (refuseRevoked(state, found, order) ?? refuseStale(state) ?? found)
   waiting.abort()
   return refuse('handshake_timeout')
 }

@@ -57,6 +57,7 @@ export async function inject(state: GateState, request: InjectRequest): Promise<
       facts,
       app: attachment.app,
       phase: 'inject',
+      order: state.nextOrder(),
       framed: false,
       lost,
       trace: step,

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { isAccept, refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
 import type { Handshake } from '../core/handshake.ts'
 import { REFUSALS, type RefusalRow } from '../core/refusals.ts'
@@ -14,7 +13,7 @@ import { decide, type Decided, type Lost } from './decide.ts'
 import { setRequest, toRequest } from './request.ts'
 import type { FirstMessagePolicy } from './road-options.ts'
 import type { GateState } from './state.ts'
-import type { Refused, Verdict } from './verdict.ts'
+import { retryAfterOf, type Refused, type Verdict } from './verdict.ts'
 
 /** A handshake whose client has sent a credential in a message. */
 export interface Asked {
@@ -128,6 +127,7 @@ async function ask(state: GateState, asked: Asked, read: Credential, lost: Promi
   const lease = state.caps.enter(() => clientKey(state, asked.handshake))
   if (typeof lease !== 'function') return no(lease)
   const req = toRequest(handshake, asked.facts)
+  const order = state.nextOrder()
   // The app hears that nobody waits for it any more, as it would of a request on a socket.
   void lost.then(() => req.destroy())
   try {
@@ -137,24 +137,28 @@ async function ask(state: GateState, asked: Asked, read: Credential, lost: Promi
       facts: asked.facts,
       app: asked.app,
       phase: 'message',
+      order,
       framed: false,
       lost,
     })
     // A password is needed for the verdict alone.
     if (read.account !== undefined) setRequest(req, asked.handshake)
-    return toVerdict(state, decided, req, read.account === undefined ? handshake : asked.handshake, lost)
+    const forgotten = read.account !== undefined
+    return toVerdict(
+      state,
+      decided,
+      { req, handshake: forgotten ? asked.handshake : handshake, order, forgotten },
+      lost,
+    )
   } finally {
     lease()
   }
 }
 
-function toVerdict(
-  state: GateState,
-  decided: Decided,
-  req: IncomingMessage,
-  handshake: Handshake,
-  lost: Promise<Lost>,
-): Verdict {
+/** What was asked, as whoever goes on with it may know it. */
+type AskedAs = Pick<Extract<Verdict, { type: 'accept' }>, 'req' | 'handshake' | 'order' | 'forgotten'>
+
+function toVerdict(state: GateState, decided: Decided, as: AskedAs, lost: Promise<Lost>): Verdict {
   if (decided.type === 'gone') return decided
   if (decided.type === 'refuse') return no(decided)
   if (decided.type === 'answer') {
@@ -164,7 +168,7 @@ function toVerdict(
   }
   if (!isAccept(decided.decision)) return no(refuse('app_error'))
   warnOfSession(state, decided.decision.headers)
-  return { type: 'accept', decision: decided.decision, mark: decided.mark, req, handshake }
+  return { type: 'accept', decision: decided.decision, mark: decided.mark, ...as }
 }
 
 /** The 101 is out: a cookie cannot be set any more, and the login that it stands for is nobody's. */
@@ -184,15 +188,10 @@ function stopped(lost: Lost): Verdict {
   return lost === 'gone' ? { type: 'gone' } : no(refuse('handshake_timeout'))
 }
 
-function no(refusal: Refuse): Refused {
+/** A refusal of the gate's own, as the client of a message gets to know it. */
+export function no(refusal: Refuse): Refused {
   const { code, status, headers, cause } = refusal
   const row: RefusalRow = REFUSALS[code]
   const retryAfter = retryAfterOf([...headers, ...Object.entries(row.headers ?? {})])
   return { type: 'no', status, code, retryAfter, cause }
-}
-
-/** RFC 9110 section 10.2.3; dates are left out. */
-function retryAfterOf(headers: HeaderPairs): number | undefined {
-  const value = headers.find(([name]) => name.toLowerCase() === 'retry-after')?.[1]
-  return value !== undefined && /^\d{1,8}$/.test(value) ? Number(value) : undefined
 }

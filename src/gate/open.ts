@@ -1,21 +1,25 @@
+import type { EventEmitter } from 'node:events'
 import type { WebSocket } from 'ws'
 import { refuse, type Accept, type Refuse } from '../core/decision.ts'
 import type { Duplex } from 'node:stream'
-import { CLOSE_CODES, closeCodeOf } from '../core/close-codes.ts'
+import { ENDS, kindOfStatus } from '../core/end.ts'
 import { Gate101Error } from '../core/errors.ts'
-import { LiveConnection } from '../connections/connection.ts'
+import { LiveConnection, type Kin } from '../connections/connection.ts'
 import { rawSocketEnder, type Ender } from '../connections/enders.ts'
 import { isThenable } from '../core/thenable.ts'
 import { holdMessages } from '../connections/hold.ts'
 import type { Mark } from '../door/marks.ts'
 import { deliverTo, hearErrorsOf, listensItself, mute, slipHeaders, type Deliver } from '../upgrade/handover.ts'
 import { headersFor101 } from '../upgrade/headers.ts'
+import { addressOf } from './address.ts'
+import { provable, retain, trustIn, type Provable } from './facts.ts'
+import { begin } from './life.ts'
 import type { Taker } from './routes.ts'
 import type { GateState } from './state.ts'
-import { emitAborted, emitAccepted, emitRefused } from './report.ts'
+import { emitAborted, emitAccepted, emitEnded, emitRefused } from './report.ts'
 import type { Opened, Taken } from './taken.ts'
-import { answerAuthMessage } from './late-message.ts'
-import { authError } from './verdict.ts'
+import { answerAuthMessages } from './auth-messages.ts'
+import { authError, authOk } from './verdict.ts'
 
 const toSoleListener = deliverTo(undefined)
 
@@ -34,7 +38,7 @@ export function open(
     mark === undefined
       ? deliver
       : (...args: Parameters<Deliver>) => mark.scope.runInAsyncScope(deliver, undefined, ...args)
-  openLibrary(state, taken, decision, run, no)
+  openLibrary(state, taken, decision, run, no, taker?.kin)
   if (taken.attachment.partial && listensItself(deliver)) warnOfOtherPaths(state)
 }
 
@@ -45,16 +49,56 @@ function warnOfOtherPaths(state: GateState): void {
   )
 }
 
+let lastNumber = 0
+
+/** Of all gates of this process: ids name one connection. */
+function nextNumber(): number {
+  lastNumber += 1
+  return lastNumber
+}
+
+/** A connection whose socket is still to be handed over. */
+interface Opening {
+  readonly connection: LiveConnection
+  readonly proof: Provable
+}
+
 function connect<Carrier>(
   state: GateState,
   taken: Taken,
   decision: Accept,
   carrier: Carrier,
   ender: Ender<Carrier>,
-): LiveConnection {
-  const connection = LiveConnection.create(state.nextId++, decision.identity, carrier, ender, state.clock)
+  kin: Kin | undefined,
+): Opening {
+  const { order, owned, attachment, handshake, forgotten } = taken
+  const proof = provable(handshake, attachment, forgotten)
+  const connection = LiveConnection.create({
+    number: nextNumber(),
+    identity: decision.identity,
+    order,
+    now: state.clock.now(),
+    carrier,
+    ender,
+    socket: owned.socket,
+    kin: kin ?? state.kin,
+    trust: trustIn(state, proof),
+  })
+  const address = addressOf(state, taken)
+  if (address !== undefined) connection.address = address
   state.byRequest.set(taken.req, connection)
-  return connection
+  return { connection, proof }
+}
+
+/** It is open: from here on it has a life. */
+function register(state: GateState, taken: Taken, carrier: EventEmitter, { connection, proof }: Opening): void {
+  state.registry.add(carrier, connection)
+  // The app may have ended it before its library had opened it.
+  const isOpen = connection.reason === undefined
+  if (isOpen) retain(state, connection, proof)
+  emitAccepted(state, taken, connection)
+  if (isOpen) begin(state, connection)
+  else emitEnded(state, connection)
 }
 
 function openHandler(
@@ -67,23 +111,24 @@ function openHandler(
   const { owned, req, head, opened } = taken
   const headers = headersFor101(decision.headers)
   owned.release()
-  if (opened !== undefined) greet(owned.socket, opened)
+  const opening = connect(state, taken, decision, owned.socket, rawSocketEnder, taker.kin)
+  const { connection } = opening
+  if (opened !== undefined) greet(state, owned.socket, opened, connection)
   const ws = state.accepter.accept(req, owned.socket, head, { headers, protocols: taker.protocols })
   if (ws === undefined) {
     owned.socket.destroy()
     return emitAborted(state, taken)
   }
-  const connection = connect(state, taken, decision, ws, state.webSocketEnder)
-  state.registry.add(ws, connection)
-  emitAccepted(state, taken, connection)
-  if (opened === undefined) answerAuthMessage(state, taken, ws, connection)
-  serve(ws, connection, mark, taker)
+  connection.endBy(ws, state.webSocketEnder)
+  register(state, taken, ws, opening)
+  answerAuthMessages(state, taken, ws, connection)
+  if (connection.reason === undefined) serve(ws, connection, mark, taker)
 }
 
 /** The client has had its 101: in the place of a second one it gets the answer to its message. */
-function greet(socket: Duplex, { waiting, greeting }: Opened): void {
+function greet(state: GateState, socket: Duplex, { waiting }: Opened, connection: LiveConnection): void {
   const switched = (): void => {
-    waiting.send(greeting)
+    waiting.send(authOk(state, connection, true))
   }
   slipHeaders(socket, [], { silent: true, switched, refused: () => undefined })
 }
@@ -96,7 +141,7 @@ function serve(
   taker: Extract<Taker, { type: 'handler' }>,
 ): void {
   const failed = (cause: unknown): void => {
-    connection.endWith(CLOSE_CODES.internal, 'handler_failed', cause)
+    connection.endWith(ENDS.handlerFailed, cause)
   }
   try {
     const returned = mark.scope.runInAsyncScope(() => taker.handler(ws, mark.context, connection))
@@ -115,35 +160,36 @@ function openLibrary(
   decision: Accept,
   deliver: Deliver,
   no: (refusal: Refuse) => void,
+  kin: Kin | undefined,
 ): void {
   const { owned, req, head, attachment, opened } = taken
   const { socket } = owned
   owned.release()
-  const connection = connect(state, taken, decision, socket, rawSocketEnder)
+  const opening = connect(state, taken, decision, socket, rawSocketEnder, kin)
+  const { connection } = opening
   let answered = false
   const unhook = slipHeaders(socket, headersFor101(decision.headers), {
     silent: opened !== undefined,
     switched(): void {
       answered = true
-      opened?.waiting.send(opened.greeting)
+      opened?.waiting.send(authOk(state, connection, false))
       cancel()
       socket.off('close', onClose) // it would hold on to the request for as long as the connection lives
       if (socket.destroyed) return emitAborted(state, taken) // its 'close' has been: nothing would take it off again
-      state.registry.add(socket, connection)
-      emitAccepted(state, taken, connection)
+      register(state, taken, socket, opening)
       // Before the first frame, and after the app's own listeners are there.
-      process.nextTick(hearErrorsOf, socket)
+      process.nextTick(meet, state, socket, connection)
     },
     refused(said): void {
       answered = true
       const status = said < 300 ? 500 : said // it has written what is no HTTP, or no answer
       emitRefused(state, taken, 'library', status, undefined)
       if (opened === undefined) socket.once('finish', () => socket.destroy())
-      else refuseOpened(opened, status)
+      else refuseOpened(state, opened, status)
     },
   })
   const fail = (refusal: Refuse): void => {
-    if (answered) return connection.endWith(CLOSE_CODES.internal, 'handler_failed', refusal.cause)
+    if (answered) return connection.endWith(ENDS.handlerFailed, refusal.cause)
     answered = true
     unhook()
     // What it still writes would follow our Close.
@@ -163,12 +209,19 @@ function openLibrary(
     emitAborted(state, taken)
   }
   socket.once('close', onClose)
-  call(state, () => deliver(attachment.server, req, socket, head), fail)
+  const made = (ws: WebSocket): void => connection.endBy(ws, state.webSocketEnder)
+  call(state, () => deliver(attachment.server, req, socket, head, made), fail)
 }
 
-function refuseOpened({ waiting }: Opened, status: number): void {
+/** A WebSocket that the library has kept to itself can be ended more gently than its socket. */
+function meet(state: GateState, socket: Duplex, connection: LiveConnection): void {
+  const ws = hearErrorsOf(socket)
+  if (ws !== undefined) connection.endBy(ws, state.webSocketEnder)
+}
+
+function refuseOpened(state: GateState, { waiting }: Opened, status: number): void {
   waiting.send(authError({ type: 'no', status, code: 'library', retryAfter: undefined }))
-  waiting.close(closeCodeOf(status), 'library')
+  waiting.close(state.closeCodes[kindOfStatus(status)], 'library')
 }
 
 /** Runs a library's part: what it throws, at once or later, is not the process's end. */

@@ -2,8 +2,12 @@ import { Gate101Error } from '../core/errors.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import type { IdentityInput } from '../core/identity.ts'
 import type { Scheme } from '../core/scheme.ts'
+import type { Duration } from '../core/duration.ts'
 import type { SubprotocolForm } from '../credentials/subprotocol.ts'
-import { checkNames } from './check-names.ts'
+import { checkNames, isRecord } from './check-names.ts'
+import type { ClusterEngine } from '../cluster/engine.ts'
+import type { ClusterLossOption } from './cluster-options.ts'
+import type { CloseCodesOption, RecheckOption, SessionStoreLike } from './life-options.ts'
 import type { FirstMessageOption, FirstMessagePolicy, TicketsOption } from './road-options.ts'
 
 /** What `origins` may be: see {@link GateOptions.origins}. */
@@ -16,7 +20,7 @@ export type OriginsOption =
       readonly missing?: 'unless-ambient' | 'allow' | 'refuse'
     }
 
-/** Bounds. Every one has a default; none can be switched off. */
+/** Bounds. None can be switched off. */
 export interface LimitsOption {
   /** Handshakes being decided at once, over all addresses. @defaultValue 2048 */
   readonly handshakes?: number
@@ -34,6 +38,23 @@ export interface LimitsOption {
   readonly waitingPerAddress?: number
   /** Milliseconds in which the first message must come. @defaultValue 5000 */
   readonly firstMessage?: number
+  /** Open connections. @defaultValue 100000 */
+  readonly connections?: number
+  /** Open connections of one subject of one issuer. @defaultValue no bound but `connections` */
+  readonly connectionsPerSubject?: number
+  /** Open connections of one session. @defaultValue no bound but `connections` */
+  readonly connectionsPerSession?: number
+  /** Open connections of one client address (IPv6: one /64). @defaultValue no bound but `connections` */
+  readonly connectionsPerAddress?: number
+  /** How often one connection may be renewed within a minute. @defaultValue 10 */
+  readonly renewalsPerMinute?: number
+  /** Bytes that may wait for a client that does not read; looked at with each heartbeat. @defaultValue 16777216 */
+  readonly buffered?: number
+  /**
+   * What becomes of one connection too many of a subject or session: it is refused with 429, or the oldest one of the same
+   * session (key, token) is ended with 4409 for it. @defaultValue `'refuse'`
+   */
+  readonly overflow?: 'refuse' | 'replace-oldest'
 }
 
 /**
@@ -90,6 +111,43 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
    */
   readonly refuse?: 'http' | 'auto'
   /**
+   * How open connections are asked about again: the app is run with the handshake as it came, no network, nothing
+   * saved. `false` switches it off, and nothing of the handshake is kept. @defaultValue every minute
+   */
+  readonly recheck?: false | RecheckOption<Claims>
+  /**
+   * How old a connection may get, whatever is renewed. One whose credential was a password, or was signed for one request,
+   * must be renewed within an hour. @defaultValue `'24h'`
+   */
+  readonly maxAge?: Duration
+  /** Connections end up to this part of their time early, at random, so that not all come back at once. 0 to 0.2. @defaultValue 0 */
+  readonly expiryJitter?: number
+  /**
+   * How often clients that send nothing are pinged; two pings without an answer end the connection, and so does a client
+   * that lets more than `limits.buffered` wait. Of sockets of `gate.websocket()` and of `ws`. @defaultValue `false`
+   */
+  readonly heartbeat?: false | Duration
+  /** For how long a revocation is remembered: the longest life of any credential. @defaultValue `'90d'` */
+  readonly maxCredentialAge?: Duration
+  /** Codes of the Close frames: a profile, or codes of your own. A route may have others. @defaultValue `'default'` */
+  readonly closeCodes?: CloseCodesOption
+  /**
+   * The object in which your session middleware keeps sessions. What is destroyed there (`req.session.destroy()`,
+   * `regenerate()`) is asked about at once.
+   */
+  readonly sessionStore?: SessionStoreLike
+  /**
+   * What several nodes share: `redisCluster(client)`, `natsCluster(connection)`, `postgresCluster(client)`, `ipcCluster()`. Needs
+   * `secret`, the same for all of them.
+   */
+  readonly cluster?: ClusterEngine
+  /** What becomes of open connections while the engine of the cluster is away. @defaultValue `{ after: '30s', then: 'recheck' }` */
+  readonly onClusterLoss?: ClusterLossOption
+  /**
+   * Lets people in while the engine of the cluster is away: they may have been revoked. @defaultValue `false`: 503
+   */
+  readonly dangerouslyAcceptWhenStale?: boolean
+  /**
    * At least 32 bytes from a random generator; of several, the first is used for what is made and all for what is read.
    * Give the same to all nodes. @defaultValue random for each process
    */
@@ -101,6 +159,8 @@ export interface GateOptions<Context = unknown, Claims = unknown> {
 /** {@link LimitsOption} with every default filled in. */
 export type Limits = Required<LimitsOption>
 
+const OVERFLOW = ['refuse', 'replace-oldest']
+
 const LIMITS: Limits = {
   handshakes: 2048,
   handshakesPerAddress: 256,
@@ -110,6 +170,13 @@ const LIMITS: Limits = {
   waiting: 1024,
   waitingPerAddress: 16,
   firstMessage: 5000,
+  connections: 100_000,
+  connectionsPerSubject: Infinity,
+  connectionsPerSession: Infinity,
+  connectionsPerAddress: Infinity,
+  renewalsPerMinute: 10,
+  buffered: 16 * 1024 * 1024,
+  overflow: 'refuse',
 }
 
 /** Header lines that a handshake may have. */
@@ -129,6 +196,16 @@ const KNOWN = [
   'dangerouslyAllowQueryToken',
   'sessionCookies',
   'refuse',
+  'recheck',
+  'maxAge',
+  'heartbeat',
+  'expiryJitter',
+  'maxCredentialAge',
+  'closeCodes',
+  'sessionStore',
+  'cluster',
+  'onClusterLoss',
+  'dangerouslyAcceptWhenStale',
   'secret',
   'clock',
 ]
@@ -140,9 +217,12 @@ function wrong(message: string): Gate101Error {
 }
 
 export function readLimits(given: LimitsOption = {}): Limits {
+  if (!isRecord(given)) throw wrong('limits must be an object.')
   checkNames('createGate: limits', given, Object.keys(LIMITS))
   const limits = { ...LIMITS, ...given }
-  for (const [name, value] of Object.entries(limits)) {
+  if (!OVERFLOW.includes(limits.overflow)) throw wrong('limits.overflow must be "refuse" or "replace-oldest".')
+  for (const [name, value] of Object.entries(given)) {
+    if (name === 'overflow') continue
     if (!Number.isSafeInteger(value) || value <= 0 || value > 2 ** 31 - 1)
       throw wrong(`limits.${name} must be a positive whole number.`)
   }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { HeaderPairs, Refuse } from '../core/decision.ts'
 import { refusalMessage } from '../core/refusal-message.ts'
+import { agreesToRecheck } from '../door/marks.ts'
 
 /**
  * Ends a response once the middleware around the route has returned: what it throws or answers after `next()` still
@@ -15,6 +16,8 @@ export function endSoon(res: ServerResponse, end: () => void): void {
 /** Ends the response of a marked handshake, so that everything which hooks into a response sees it end. */
 export function endWith101(res: ServerResponse): void {
   endSoon(res, () => {
+    // Sessions are saved, and live on, by the end of a response.
+    if (agreesToRecheck(res.req)) return
     res.statusCode = 101
     res.end()
   })

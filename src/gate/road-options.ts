@@ -1,6 +1,6 @@
 import { checkInjectable } from '../credentials/names.ts'
 import { loginLimiter, type LoginLimiter } from '../credentials/login-limiter.ts'
-import type { TicketStore } from '../credentials/ticket-store.ts'
+import type { TicketStore } from '../core/ticket-store.ts'
 import { Gate101Error } from '../core/errors.ts'
 import { createPathMatch } from '../handshake/target.ts'
 import { checkNames } from './check-names.ts'

@@ -8,6 +8,7 @@ import { findSubprotocolTicket, findSubprotocolToken, hasMalformedToken } from '
 import { parseOrigin } from '../handshake/origin.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
 import { pathOf } from '../handshake/target.ts'
+import { emitTicket } from './report.ts'
 import type { GateState } from './state.ts'
 
 /** A credential that came by another road than a header, already taken out of its handshake. */
@@ -104,8 +105,10 @@ function bearerOf(token: string): HeaderPairs {
   return [['authorization', `Bearer ${token}`]]
 }
 
-function redeem(state: GateState, ticket: string, handshake: Handshake): Promise<HeaderPairs | Refuse> {
-  return state.tickets.redeem(ticket, { path: pathOf(handshake.target), origin: originOf(handshake) })
+async function redeem(state: GateState, ticket: string, handshake: Handshake): Promise<HeaderPairs | Refuse> {
+  const headers = await state.tickets.redeem(ticket, { path: pathOf(handshake.target), origin: originOf(handshake) })
+  emitTicket(state, 'type' in headers ? 'refused' : 'redeemed')
+  return headers
 }
 
 /** An Origin that has been checked, in one spelling. */

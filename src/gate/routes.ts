@@ -2,12 +2,13 @@ import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WebSocket } from 'ws'
 import { Gate101Error } from '../core/errors.ts'
-import type { Connection } from '../connections/connection.ts'
+import type { Connection, Kin } from '../connections/connection.ts'
 import type { RefusalMessage } from '../core/refusal-message.ts'
 import { runOf } from '../door/marks.ts'
 import { deliverTo, type Deliver, type Library } from '../upgrade/handover.ts'
 import { checkNames } from './check-names.ts'
 import { explain } from './explain.ts'
+import { readCloseCodes, type CloseCodesOption } from './life-options.ts'
 import { checkCanRunApp } from './runtime.ts'
 import { stateOf } from './state.ts'
 
@@ -26,6 +27,8 @@ export type WebSocketHandler<Context = unknown, Claims = unknown> = (
 ) => unknown
 
 export interface AcceptOptions {
+  /** Codes of the Close frames of this route. @defaultValue those of the gate */
+  readonly closeCodes?: CloseCodesOption
   /** Lets handshakes without any credential in; `identify` must name a subject all the same. @defaultValue false */
   readonly anonymous?: boolean
 }
@@ -36,9 +39,10 @@ export interface WebSocketOptions extends AcceptOptions {
 }
 
 /** What takes an accepted handshake over. */
-export type Taker =
+export type Taker = (
   | { readonly type: 'handler'; readonly handler: WebSocketHandler; readonly protocols: readonly string[] }
   | { readonly type: 'library'; readonly deliver: Deliver }
+) & { readonly kin: Kin }
 
 /** A WebSocket endpoint, as the adapters of all frameworks share it. */
 export interface Route {
@@ -74,17 +78,24 @@ export function handlerRoute(gate: object, handler: WebSocketHandler, options: W
       'GATE101_CONFIG',
       'websocket(handler): the handler must be a function (socket, req, connection).',
     )
-  checkNames('websocket()', options, ['anonymous', 'protocols'])
+  checkNames('websocket()', options, ['anonymous', 'protocols', 'closeCodes'])
   const protocols = protocolsOf(options)
   const { protocols: spoken } = stateOf(gate)
   for (const protocol of protocols) spoken.add(protocol)
-  return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols })
+  const kin = kinOf(gate, 'websocket()', options)
+  return makeRoute(gate, anonymousOf(options), { type: 'handler', handler, protocols, kin })
 }
 
 export function libraryRoute(gate: object, to: Library | undefined, options: AcceptOptions = {}): Route {
-  checkNames('accept()', options, ['anonymous'])
+  checkNames('accept()', options, ['anonymous', 'closeCodes'])
   stateOf(gate).libraries += 1
-  return makeRoute(gate, anonymousOf(options), { type: 'library', deliver: deliverTo(to) })
+  const kin = kinOf(gate, 'accept()', options)
+  return makeRoute(gate, anonymousOf(options), { type: 'library', deliver: deliverTo(to), kin })
+}
+
+function kinOf(gate: object, where: string, { closeCodes }: AcceptOptions): Kin {
+  const { kin } = stateOf(gate)
+  return closeCodes === undefined ? kin : { ...kin, profile: readCloseCodes(where, closeCodes) }
 }
 
 function makeRoute(gate: object, anonymous: boolean, taker: Taker): Route {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Clock } from '../core/clock.ts'
+import type { CloseProfile } from '../core/end.ts'
 import type { Refuse } from '../core/decision.ts'
 import { Gate101Error } from '../core/errors.ts'
 import type { GateEvent } from '../core/events.ts'
@@ -7,7 +8,12 @@ import type { Handshake } from '../core/handshake.ts'
 import type { IdentityInput } from '../core/identity.ts'
 import type { Scheme } from '../core/scheme.ts'
 import type { WebSocket } from 'ws'
-import type { LiveConnection } from '../connections/connection.ts'
+import type { Kin, LiveConnection } from '../connections/connection.ts'
+import type { Deadlines } from '../connections/deadlines.ts'
+import type { LifePolicy } from '../connections/life.ts'
+import type { Rechecks } from '../connections/rechecks.ts'
+import type { Renewals } from '../connections/renewals.ts'
+import type { Hash, Revocations } from '../connections/revocations.ts'
 import type { Ender } from '../connections/enders.ts'
 import type { Registry } from '../connections/registry.ts'
 import type { Listener } from '../door/run.ts'
@@ -17,6 +23,10 @@ import type { SubprotocolForm } from '../credentials/subprotocol.ts'
 import type { Tickets } from '../credentials/ticket.ts'
 import type { Accepter } from '../upgrade/accept.ts'
 import type { Waiter } from '../upgrade/waiting.ts'
+import type { Cluster } from './cluster.ts'
+import type { Recheck } from './life-options.ts'
+import type { LoggedOut } from './logged-out.ts'
+import type { WatchedStore } from './session-store.ts'
 import type { Limits } from './options.ts'
 import type { FirstMessagePolicy } from './road-options.ts'
 
@@ -70,17 +80,42 @@ export interface GateState {
   readonly accepter: Accepter
   readonly registry: Registry
   readonly webSocketEnder: Ender<WebSocket>
+  /** What the connections of routes without close codes of their own have in common. */
+  readonly kin: Kin
+  readonly closeCodes: CloseProfile
+  readonly life: LifePolicy
+  readonly deadlines: Deadlines<LiveConnection>
+  readonly recheck: Recheck | undefined
+  readonly rechecks: Rechecks
+  readonly revocations: Revocations
+  readonly maxCredentialAge: number
+  readonly renewals: Renewals
+  readonly loggedOut: LoggedOut
+  /** 16 bytes that stand for a session, key or person; nobody can turn them back. */
+  readonly hash: Hash
+  /** The same, as events show it. */
+  readonly sessionTag: (session: string) => string
+  /** Names this process in the answers of `revoke()`. */
+  readonly node: string
+  /** The next number in the order of all that happens at this gate: what has a smaller one was asked before. */
+  readonly nextOrder: () => number
+  /** The app's session store, where it was given. */
+  store: WatchedStore | undefined
+  stopHeartbeat: () => void
+  /** Where there are other nodes. */
+  cluster: Cluster | undefined
   readonly attachments: Set<Attachment>
   readonly byRequest: WeakMap<IncomingMessage, LiveConnection>
   /** Makes the event only where somebody listens. */
   readonly emit: (type: GateEvent['type'], make: () => GateEvent) => void
   readonly hears: (type: GateEvent['type']) => boolean
   readonly warn: (code: string, message: string) => void
-  nextId: number
   /** How many routes were made: with none, an accepted handshake goes to the only other listener. */
   routes: number
   /** Whether handshakes may carry a ticket: once something makes them. */
   ticketsOn: boolean
+  /** Whether something takes the tokens of connections. */
+  renewOn: boolean
   /** Subprotocols that the handlers of routes speak. */
   readonly protocols: Set<string>
   /** How many routes hand over to a library, which selects by itself. */

@@ -4,12 +4,14 @@ import { isAccept, refuse } from '../core/decision.ts'
 import { readHandshake } from '../handshake/facts.ts'
 import type { SocketFacts } from '../door/sink.ts'
 import { ownSocket, owesAnswer } from '../upgrade/own.ts'
-import { clientKey } from './address.ts'
+import { addressOf, clientKey } from './address.ts'
 import { aborted, answerTaken, cut, refuseTaken } from './answer.ts'
 import { withoutCookies } from './cookies.ts'
 import { decide, type Decided, type Lost } from './decide.ts'
 import { open } from './open.ts'
 import { setRequest } from './request.ts'
+import { findRoom } from './room.ts'
+import { enterShared, sharesRoom } from './shared-room.ts'
 import { examine, toHeaders, type Examined, type Rejected } from './roads.ts'
 import type { Attachment, GateState } from './state.ts'
 import type { Taken } from './taken.ts'
@@ -26,7 +28,18 @@ export function takeUpgrade(
   const owned = ownSocket(socket, state.limits.deadline, state.clock)
   const startedAt = state.clock.now()
   const sent = readHandshake(req, socket)
-  const taken: Taken = { req, head, handshake: sent, owned, attachment, startedAt, readable: false, opened: undefined }
+  const taken: Taken = {
+    req,
+    head,
+    handshake: sent,
+    owned,
+    attachment,
+    startedAt,
+    order: state.nextOrder(),
+    forgotten: false,
+    readable: false,
+    opened: undefined,
+  }
   // Later the socket may be gone, and its address with it.
   if (state.hears('aborted')) void sent.peer.address
   if (owesAnswer(req)) return cut(state, taken, refuse('pipelined'))
@@ -81,13 +94,14 @@ async function redeemed(
 }
 
 async function decideTaken(state: GateState, taken: Taken, lost: Promise<Lost>, carried: boolean): Promise<void> {
-  const { req, owned, attachment, handshake } = taken
+  const { req, owned, attachment, handshake, order } = taken
   const decided = await decide(state, {
     handshake,
     req,
     facts: owned.socket as SocketFacts,
     app: attachment.app,
     phase: 'handshake',
+    order,
     framed: true,
     lost,
   })
@@ -109,8 +123,16 @@ async function carryOut(
   if (decided.type === 'refuse') return refuseTaken(state, taken, decided)
   if (decided.type === 'answer') return answerTaken(state, taken, decided, lost)
   if (!isAccept(decided.decision)) return refuseTaken(state, taken, refuse('app_error'))
+  const { identity } = decided.decision
+  if (sharesRoom(state)) {
+    const full = await enterShared(state, identity, taken.owned.socket)
+    if (taken.owned.gone) return aborted(state, taken)
+    if (full !== undefined) return refuseTaken(state, taken, full)
+  }
   // close() may have come while the app was deciding.
   if (state.closing) return refuseTaken(state, taken, refuse('closing'))
+  const full = findRoom(state, identity, addressOf(state, taken))
+  if (full !== undefined) return refuseTaken(state, taken, full)
   // Middleware that is mounted on a path leaves the shortened URL behind; libraries match the whole one.
   taken.req.url = taken.handshake.target
   open(state, taken, decided.decision, decided.mark, (refusal) => {

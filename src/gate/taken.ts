@@ -12,6 +12,10 @@ export interface Taken {
   readonly owned: OwnedSocket
   readonly attachment: Attachment
   readonly startedAt: number
+  /** When it was asked, in the order of all that happens at this gate. */
+  readonly order: number
+  /** The credential was a password, which is not in the handshake any more. */
+  readonly forgotten: boolean
   /** The client can read a refusal from a Close frame. */
   readonly readable: boolean
   /** There where the handshake has waited for its first message. */
@@ -21,6 +25,6 @@ export interface Taken {
 /** The 101 went out before the verdict. */
 export interface Opened {
   readonly waiting: WaitingSocket
-  /** The message that goes out in the place of a 101. */
-  readonly greeting: string
+  /** The client speaks the protocol of auth messages, not a format of the app's own. */
+  readonly speaks: boolean
 }

@@ -1,21 +1,23 @@
-import { closeCodeOf } from '../core/close-codes.ts'
+import { kindOfStatus } from '../core/end.ts'
 import { refuse, type Refuse } from '../core/decision.ts'
 import { offeredSubprotocols, PLAIN_SUBPROTOCOL, REFUSAL_SUBPROTOCOL } from '../core/subprotocols.ts'
 import type { SocketFacts } from '../door/sink.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
 import type { Fault, FirstMessage, WaitingSocket } from '../upgrade/waiting.ts'
-import { clientKey } from './address.ts'
+import { addressOf, clientKey } from './address.ts'
 import { aborted, discardAnswer, refuseTaken } from './answer.ts'
 import type { Decided, Lost } from './decide.ts'
-import { askWithMessage } from './message.ts'
+import { askWithMessage, no } from './message.ts'
 import { open } from './open.ts'
 import { emitRefused } from './report.ts'
+import { findRoom } from './room.ts'
+import { enterShared, sharesRoom } from './shared-room.ts'
 import { withSubprotocols } from './roads.ts'
 import type { FirstMessagePolicy } from './road-options.ts'
 import type { GateState } from './state.ts'
 import type { Taken } from './taken.ts'
 import { timer } from './timer.ts'
-import { authError, authOk, type Refused, type Verdict } from './verdict.ts'
+import { authError, type Refused, type Verdict } from './verdict.ts'
 
 const WAITABLE: readonly string[] = ['missing_credential', 'expired_credential']
 
@@ -116,6 +118,11 @@ async function judge(one: Waited, message: FirstMessage): Promise<void> {
   if (verdict.type === 'gone') return endFault(one, 'gone')
   if (verdict.type === 'no') return tell(one, verdict)
   if (state.closing) return endWaiting(one, refuse('closing'))
+  const { identity } = verdict.decision
+  const shared = sharesRoom(state) ? await enterShared(state, identity, owned.socket) : undefined
+  if (fault !== undefined) return endFault(one, fault)
+  const full = shared ?? findRoom(state, identity, addressOf(state, taken))
+  if (full !== undefined) return tell(one, no(full))
   await openWaited(one, verdict)
 }
 
@@ -128,11 +135,11 @@ async function openWaited(one: Waited, verdict: Extract<Verdict, { type: 'accept
   await new Promise<void>((resolve) => process.nextTick(resolve))
   if (socket.destroyed) return aborted(state, taken)
   socket.off('close', lease)
-  const { req, handshake, decision, mark } = verdict
-  req.url = handshake.target
+  const { decision, mark, ...as } = verdict
+  as.req.url = as.handshake.target
   lease()
-  const greeting = authOk(decision.identity, state.clock.now())
-  open(state, { ...taken, req, handshake, head, opened: { waiting, greeting } }, decision, mark, (refusal) => {
+  const opened = { waiting, speaks: one.policy.toHeaders === undefined }
+  open(state, { ...taken, ...as, head, opened }, decision, mark, (refusal) => {
     endWaiting(one, refusal)
   })
 }
@@ -141,13 +148,13 @@ async function openWaited(one: Waited, verdict: Extract<Verdict, { type: 'accept
 function tell({ state, taken, waiting }: Waited, verdict: Refused): void {
   emitRefused(state, taken, verdict.code, verdict.status, verdict.cause)
   if (verdict.code !== 'bad_auth_message') waiting.send(authError(verdict))
-  waiting.close(closeCodeOf(verdict.status), verdict.code)
+  waiting.close(state.closeCodes[kindOfStatus(verdict.status)], verdict.code)
 }
 
 /** There was no verdict. */
 function endWaiting({ state, taken, waiting }: Waited, refusal: Refuse): void {
   emitRefused(state, taken, refusal.code, refusal.status, refusal.cause)
-  waiting.close(closeCodeOf(refusal.status), refusal.code)
+  waiting.close(state.closeCodes[kindOfStatus(refusal.status)], refusal.code)
 }
 
 const FAULTS = {

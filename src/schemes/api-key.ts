@@ -60,8 +60,8 @@ const NOT_FOR_KEYS = new Set([
   'x-real-ip',
 ])
 
-/** Never leaves the process: with it, the id of a key says nothing about the key. */
-const ID_SECRET = randomBytes(32)
+/** The same on all nodes. Of a key that a machine has drawn, its hash says nothing. */
+const ID_OF = 'gate101 id of an API key'
 
 /**
  * The text form in which a key is stored: `sha256:` and the unpadded base64url of the SHA-256 of the key. A plain hash
@@ -157,7 +157,7 @@ function ownerOf<Claims>(name: string, entry: ApiKeyEntry<Claims>): Owner<Claims
 
 function withCredential<Claims>(identity: IdentityInput<Claims>, digest: Buffer): IdentityInput<Claims> {
   if (identity.credential !== undefined && identity.credential !== null) return identity
-  const id = createHmac('sha256', ID_SECRET).update(digest).digest('base64url').slice(0, 16)
+  const id = createHmac('sha256', ID_OF).update(digest).digest('base64url').slice(0, 16)
   return withFields(identity, { credential: `key_${id}` })
 }
 

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../core/clock.ts'
 import { refuse, type HeaderPairs, type Refuse } from '../core/decision.ts'
-import { toIdentity, type Identity, type IdentityInput } from '../core/identity.ts'
+import { expiresAtOf, toIdentity, type Identity, type IdentityInput } from '../core/identity.ts'
 import type { RefusalCode } from '../core/refusals.ts'
 import type { Scheme, SchemeRequest, SchemeResult } from '../core/scheme.ts'
 import type { Waiting } from '../core/waiting.ts'
@@ -97,8 +97,7 @@ function judge<Claims>(
   if (result.type !== 'identity') throw new TypeError(`The scheme "${scheme.name}" returned no result.`)
   const outcome = identified(result.identity, scheme.name)
   if (outcome.type === 'refuse') return outcome
-  const { expiresAt } = outcome.identity
-  if (expiresAt && expiresAt.getTime() <= clock.now()) return no(schemes, claimants, 'expired_credential')
+  if (expiresAtOf(outcome.identity) <= clock.now()) return no(schemes, claimants, 'expired_credential')
   return outcome
 }
 

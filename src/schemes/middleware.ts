@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { systemClock, type Clock } from '../core/clock.ts'
+import type { Refuse } from '../core/decision.ts'
 import type { Identity } from '../core/identity.ts'
 import { refusalMessage, type RefusalMessage } from '../core/refusal-message.ts'
 import type { Scheme, SchemeRequest } from '../core/scheme.ts'
@@ -17,6 +18,8 @@ export interface AuthenticateOptions {
   readonly clock?: Clock
   /** An identity that was found for this very request before; the schemes are not asked again. */
   readonly known?: (req: IncomingMessage) => Identity | undefined
+  /** Whether an identity that was found is refused all the same. */
+  readonly refuses?: (identity: Identity) => Refuse | undefined
   /** Is told of an identity that was found, so that it is `known` to what comes behind. */
   readonly found?: (req: IncomingMessage, identity: Identity) => void
 }
@@ -40,7 +43,7 @@ export type Authenticate = (
  */
 export function createAuthenticate(schemes: readonly Scheme[], options: AuthenticateOptions = {}): Authenticate {
   if (!isList(schemes) || schemes.length === 0) throw configError('authenticate needs at least one scheme.')
-  checkOptions('authenticate()', options, ['deadline', 'clock', 'known', 'found'])
+  checkOptions('authenticate()', options, ['deadline', 'clock', 'known', 'refuses', 'found'])
   const deadline = checkNumber('deadline', options.deadline, { min: 1, max: 600_000, fallback: DEADLINE })
   const clock = options.clock ?? systemClock
   return (req, res, next) => {
@@ -73,6 +76,8 @@ export async function authenticateRequest(
   cancel()
   res.off('close', abort)
   if (outcome.type === 'refuse') return refusalMessage(outcome.refuse)
+  const refused = options.refuses?.(outcome.identity)
+  if (refused !== undefined) return refusalMessage(refused)
   options.found?.(req, outcome.identity)
   return outcome.identity
 }

@@ -21,6 +21,10 @@ export interface Accepter {
   accept(req: IncomingMessage, socket: Duplex, head: Buffer, options: SwitchingOptions): WebSocket | undefined
 }
 
+/** Of one message, and of what waits to be one: memory that its bytes do not count. */
+const MAX_FRAGMENTS = 16 * 1024
+const MAX_CHUNKS = 256 * 1024
+
 /** @param maxPayload - bytes that one message may have before the connection ends with 1009. */
 export function createAccepter(maxPayload: number): Accepter {
   const switching = new WeakMap<IncomingMessage, SwitchingOptions>()
@@ -29,6 +33,8 @@ export function createAccepter(maxPayload: number): Accepter {
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload,
+    maxFragments: MAX_FRAGMENTS,
+    maxBufferedChunks: MAX_CHUNKS,
     // ws would select the first offered one: it may be a credential.
     handleProtocols: (offered, req) => select(offered, switching.get(req)?.protocols ?? []),
   })

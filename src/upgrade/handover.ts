@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
@@ -38,7 +37,14 @@ export interface UpgraderLike {
 export type Library = WebSocketServerLike | UpgradeHandlerLike | EngineOwnerLike | UpgraderLike | UpgradeListener
 
 /** How an accepted handshake gets to its library. */
-export type Deliver = (server: Server | undefined, req: IncomingMessage, socket: Duplex, head: Buffer) => unknown
+export type Deliver = (
+  server: Server | undefined,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  /** Called with the library's WebSocket before anybody else sees it, where the library shows it. */
+  made: (ws: WebSocket) => void,
+) => unknown
 
 /**
  * Finds out once, when the route is made, how the library wants its handshakes.
@@ -90,8 +96,9 @@ function listenersError(others: readonly UpgradeListener[]): Gate101Error {
 }
 
 function toWebSocketServer(to: WebSocketServerLike): Deliver {
-  return (_server, req, socket, head) => {
+  return (_server, req, socket, head, made) => {
     to.handleUpgrade(req, socket, head, (ws) => {
+      made(ws)
       // Most apps forget this listener; without it a malformed frame ends the process.
       ws.on('error', survive)
       to.emit('connection', ws, req)
@@ -108,7 +115,7 @@ function toHandler(handler: () => UpgradeHandlerLike): Deliver {
  * Whether it looked at the request tells which of the two it is.
  */
 function toUpgrader(to: UpgraderLike): Deliver {
-  const deliver: Deliver = (server, req, socket, head) => {
+  const deliver: Deliver = (server, req, socket, head, made) => {
     const url = req.url
     let looked = false
     Object.defineProperty(req, 'url', {
@@ -131,7 +138,7 @@ function toUpgrader(to: UpgraderLike): Deliver {
     if (looked) return returned
     listening.add(deliver)
     if (server !== undefined && otherListeners(server).length > 1) throw proxyError()
-    return toSoleListener(server, req, socket, head)
+    return toSoleListener(server, req, socket, head, made)
   }
   return deliver
 }
@@ -222,13 +229,17 @@ export function mute(socket: Duplex): true {
 /**
  * A `ws` server that listens to the upgrade event itself keeps its WebSocket from us, but leaves it on the socket. Where
  * the app forgot to listen to its errors, a malformed frame would end the process.
+ *
+ * @returns that WebSocket, where there is one.
  */
-export function hearErrorsOf(socket: Duplex): void {
+export function hearErrorsOf(socket: Duplex): WebSocket | undefined {
   for (const key of Object.getOwnPropertySymbols(socket)) {
     if (key.description !== 'websocket') continue
-    const ws = Reflect.get(socket, key) as Partial<EventEmitter> | null | undefined
+    const ws = Reflect.get(socket, key) as Partial<WebSocket> | null | undefined
     if (ws?.listenerCount?.('error') === 0) ws.on?.('error', survive)
+    if (typeof ws?.terminate === 'function' && typeof ws.close === 'function') return ws as WebSocket
   }
+  return undefined
 }
 
 /** Too short to know the status, and HTTP so far. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build, type Metafile } from 'esbuild'
 
-const BUDGET = 6144
+const BUDGET = 7168
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 async function bundle(
@@ -28,7 +28,7 @@ async function bundle(
   }
 }
 
-test('the client of browsers holds no node: import and no dependency, in at most 6 KB gzipped', async () => {
+test('the client of browsers holds no node: import and no dependency, in at most 7 KB gzipped', async () => {
   const { text, inputs, imports } = await bundle(`export * from './src/client/browser.ts'`)
   assert.ok(inputs.includes('src/client/browser.ts'))
   assert.deepEqual(

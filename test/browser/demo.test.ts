@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { connect, createServer as createTcpServer } from 'node:net'
-import { createInterface } from 'node:readline'
 import { pipeline } from 'node:stream/promises'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +9,7 @@ import express from 'express'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { findChromium, launchChromium } from '../support/chromium.ts'
 import { skipWithout } from '../support/debian.ts'
+import { startDemo, type Demo } from '../support/demo.ts'
 import { listen, type Listening } from '../support/servers.ts'
 
 /** The demo in a real browser: each road from its own page, from a page of another origin, and under another name. */
@@ -21,43 +19,6 @@ const chromium = findChromium()
 const KEY = 'test_api_key'
 /** For tests that wait for what the demo says: it may have less to say than it should. */
 const BOUND = { timeout: 20_000 }
-
-interface Demo {
-  readonly port: number
-  /** What it says from now on of this many handshakes: `accepted /ws demo`, `refused /ws 401 by the middleware`. */
-  says(count: number): Promise<readonly string[]>
-  stop(): Promise<void>
-}
-
-async function startDemo(): Promise<Demo> {
-  assert.ok(existsSync(`${root}/dist/index.js`), 'The demo imports gate101 by name: run `npm run build` first.')
-  const child = spawn(process.execPath, ['--import', 'tsx', 'examples/demo.ts'], {
-    cwd: root,
-    env: { ...process.env, PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const closed = once(child, 'close')
-  const lines = createInterface({ input: child.stdout })
-  const [first] = (await once(lines, 'line')) as [string]
-  return {
-    port: Number(/localhost:(\d+)/.exec(first)?.[1]),
-    says: (count) =>
-      new Promise((resolve) => {
-        const said: string[] = []
-        lines.on('line', function hear(line: string) {
-          if (!/^(?:accepted|refused)/.test(line)) return
-          said.push(line.replaceAll(/ +/g, ' '))
-          if (said.length < count) return
-          lines.off('line', hear)
-          resolve(said)
-        })
-      }),
-    async stop() {
-      child.kill()
-      await closed
-    },
-  }
-}
 
 /**
  * Passes everything on to the demo and keeps the head of each handshake as the browser wrote it. The browser's own
@@ -127,7 +88,7 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 
     return (await output.textContent()) ?? ''
   }
 
-  async function click(road: string, which: 'good' | 'bad'): Promise<{ outcome: string; wire: string }> {
+  async function click(road: string, which: string): Promise<{ outcome: string; wire: string }> {
     await page.click(`#${road} [data-try=${which}]`)
     const outcome = await outcomeOf(road)
     return { outcome, wire: (await page.locator(`#${road} .wire li`).allTextContents()).join('\n') }
@@ -177,19 +138,6 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 
         assert.match(shown.wire, refusedWire)
       })
     }
-
-    test('logging out ends the WebSocket of the session', async () => {
-      await click('cookie', 'good')
-      const { wire } = await click('cookie', 'bad')
-      assert.match(wire, /the open WebSocket: Close 4403 logged out/)
-    })
-
-    test('logging in again ends the WebSocket of the session before', async () => {
-      await click('cookie', 'good')
-      const { outcome, wire } = await click('cookie', 'good')
-      assert.match(outcome, /^Accepted/)
-      assert.match(wire, /the open WebSocket: Close 4403 logged in again/)
-    })
 
     test('shows what was on the wire', async () => {
       const fieldsOf = (text: string): string[] =>
@@ -251,9 +199,9 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 
       await page.goto(`http://localhost:${elsewhere.port}/?server=${encodeURIComponent(own())}`)
     })
 
-    for (const [road] of ROADS) {
-      for (const which of ['good', 'bad'] as const) {
-        test(`${road}: refused, and the page says why: ${which} credential`, async () => {
+    for (const road of ['life', ...ROADS.map(([name]) => name)]) {
+      for (const which of road === 'life' ? ['login', 'connect', 'renew', 'logout'] : ['good', 'bad']) {
+        test(`${road}: refused, and the page says why: ${which}`, async () => {
           const { outcome, wire } = await click(road, which)
           assert.equal(
             outcome,
@@ -304,8 +252,8 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 
     const other = await startDemo()
     await visit(`http://localhost:${other.port}`)
     await other.stop()
-    for (const [road] of ROADS) {
-      const { outcome } = await click(road, 'good')
+    for (const road of ['life', ...ROADS.map(([name]) => name)]) {
+      const { outcome } = await click(road, road === 'life' ? 'login' : 'good')
       assert.equal(outcome, 'Not connected. The server does not answer. Is it running?')
     }
   })
@@ -315,9 +263,16 @@ describe('the demo in Chromium', { skip: skipWithout(chromium), timeout: 60_000 
       await visit(own(), { colorScheme, viewport: { width: 360, height: 800 } })
       await click('ticket', 'good')
       await click('subprotocol', 'bad')
-      const { least, wide } = await inPage<{ least: { ratio: number }; wide: boolean }>('contrast.js')
-      assert.ok(least.ratio >= 4.5, JSON.stringify(least))
-      assert.equal(wide, false, 'the page is wider than the window')
+      for (const [button, state] of [
+        ['login', /^Open/],
+        ['logout', /^Closed/],
+      ] as const) {
+        await click('life', button)
+        await page.locator('#state', { hasText: state }).waitFor()
+        const { least, wide } = await inPage<{ least: { ratio: number }; wide: boolean }>('contrast.js')
+        assert.ok(least.ratio >= 4.5, JSON.stringify(least))
+        assert.equal(wide, false, 'the page is wider than the window')
+      }
     })
   }
 

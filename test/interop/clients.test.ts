@@ -12,7 +12,8 @@ import jwt from 'jsonwebtoken'
 import { Passport } from 'passport'
 import { BasicStrategy } from 'passport-http'
 import { WebSocketServer } from 'ws'
-import { CLOSE_CODES, closeCodeOf } from '../../src/core/close-codes.ts'
+import { CLOSE_CODES } from '../../src/core/close-codes.ts'
+import { ENDS, kindOfStatus, PROFILES } from '../../src/core/end.ts'
 import { REFUSALS, type RefusalRow } from '../../src/core/refusals.ts'
 import { createGate, type Gate } from '../../src/index.ts'
 import { findGo, findPython, skipWithout, type Program } from '../support/debian.ts'
@@ -366,6 +367,7 @@ function table(text: string): Map<string, readonly string[]> {
   return new Map(rows.map((cells) => [cells[0] ?? '', cells]))
 }
 
+const closeCodeOf = (status: number): number => PROFILES.default[kindOfStatus(status)]
 const statuses = Array.from({ length: 300 }, (_, n) => n + 300)
 const sent = new Set<number>([...Object.values(CLOSE_CODES), ...statuses.map(closeCodeOf)])
 
@@ -409,7 +411,8 @@ test('docs/PROTOCOL.md has a row for every refusal, and no other, with its statu
 })
 
 test('every word in docs/PROTOCOL.md that looks like a refusal is one', () => {
-  const others = ['access_token', 'auth_ok', 'auth_error', 'handler_failed']
+  const reasons = Object.values(ENDS).map(({ reason }) => reason as string)
+  const others = ['access_token', 'auth_ok', 'auth_error', 'auth_expiring', ...reasons]
   const words = [...page.matchAll(/`([a-z]+(?:_[a-z0-9]+)+)`/g)].map(([, word = '']) => word)
   assert.deepEqual(
     [...new Set(words)].filter((word) => !(word in REFUSALS) && !others.includes(word)),

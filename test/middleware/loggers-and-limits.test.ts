@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { after, describe, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import compression from 'compression'
@@ -11,9 +12,10 @@ import helmet from 'helmet'
 import morgan from 'morgan'
 import { pino } from 'pino'
 import { pinoHttp } from 'pino-http'
-import type { Gate } from '../../src/index.ts'
+import type { Gate, GateOptions } from '../../src/index.ts'
 import { connectRaw, handshakeText } from '../support/raw.ts'
 import { trapFaults } from '../support/trap.ts'
+import { HeldClock } from '../unit/credentials/helpers.ts'
 import { KEY, ORIGIN, PLAIN, serve } from './served.ts'
 
 const trap = trapFaults()
@@ -134,6 +136,28 @@ test('express-rate-limit: skipSuccessfulRequests takes an accepted handshake for
     asked.map(({ status }) => status),
     [101, 101, 401, 429],
   )
+})
+
+test('each re-check counts as a request of the app, unless the middleware looks at gate.phase()', async () => {
+  const clock = new HeldClock()
+  const limiter = (skip?: (req: IncomingMessage) => boolean): RequestHandler =>
+    rateLimit({ windowMs: 60_000, limit: 9, legacyHeaders: true, standardHeaders: false, ...(skip ? { skip } : {}) })
+  const options: Partial<GateOptions<IncomingMessage>> = { clock, recheck: { every: '60s', jitter: 0 } }
+  for (const looks of [false, true]) {
+    const makeApp = (gate: Gate): Express =>
+      appWith(limiter(looks ? (req) => gate.phase(req) === 'recheck' : undefined))(gate)
+    await using served = await serve(makeApp, options)
+    await using connection = await connectRaw(served)
+    connection.send(handshakeText({ headers: { 'X-Api-Key': KEY } }))
+    await connection.frames(1)
+    for (let n = 0; n < 2; n++) {
+      const rechecked = new Promise((resolve) => served.gate.on('rechecked', resolve))
+      clock.pass(60_000)
+      await rechecked
+    }
+    const next = await served.ask()
+    assert.equal(next.header('x-ratelimit-remaining'), looks ? '7' : '5')
+  }
 })
 
 test('helmet: its headers are on the 101 and on the refusal', async () => {

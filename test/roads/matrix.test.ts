@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { closeCodeOf } from '../../src/core/close-codes.ts'
+import { kindOfStatus, PROFILES } from '../../src/core/end.ts'
 import { trapFaults, type Trap } from '../support/trap.ts'
 import { ADAPTERS, start, type Running } from './adapters.ts'
 import { KINDS, pathOf, type Kind, type Ran, type RoadsAdapter } from './apps/types.ts'
@@ -144,7 +144,7 @@ async function refuses(cell: Cell, credential: Credential): Promise<void> {
   assert.deepEqual(last?.saw, credential.header)
   const { status } = await samePage(cell, last, { status: 401, subject: undefined })
   assert.equal(outcome.status, status)
-  assert.equal(outcome.closeCode, road.refusesByClose === true ? closeCodeOf(status) : undefined)
+  assert.equal(outcome.closeCode, road.refusesByClose === true ? PROFILES.default[kindOfStatus(status)] : undefined)
   const code = refusedAs(cell.adapter)
   assert.equal(outcome.code, code)
   // A ticket is refused where it is asked for: that is an answer of the app to a plain request.

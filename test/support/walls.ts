@@ -37,6 +37,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
 }
 
 const DEPENDENCIES = ['ws', 'jose']
+
+/** Optional peer dependencies, each with the one entry that is about it. */
+const PEERS: Readonly<Record<string, string>> = { 'opentelemetry.ts': '@opentelemetry/api' }
+
 const FILE_LINES = 400
 const ENTRY_LINES = 250
 
@@ -123,6 +127,7 @@ function packageFault(path: string, { from, isType, isLazy }: Import): string | 
     .split('/')
     .slice(0, from.startsWith('@') ? 2 : 1)
     .join('/')
+  if (PEERS[path] === name) return undefined
   if (isType) return DEPENDENCIES.includes(name) ? undefined : `imports types of ${name}, which is no dependency`
   const { room } = placeOf(path)
   const rules = room === undefined ? undefined : ROOMS[room]

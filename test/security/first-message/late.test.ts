@@ -7,7 +7,6 @@ import { trapFaults } from '../../support/trap.ts'
 import {
   assertOk,
   authFrame,
-  authText,
   byHand,
   closeOf,
   guard,
@@ -52,19 +51,25 @@ for (const stack of ['Express', 'Fastify'] as StackName[]) {
       assert.deepEqual(made.delivered, ['hello'])
     })
 
-    it("only the very first message is one: what comes behind the answer is the app's", async () => {
+    it('later ones renew the connection: what is refused leaves it as it was', async () => {
       const made = await make(stack, { guard: cookieOr(guard) })
       await using listening = await serve(made)
       await using connection = await openWithCookie(listening)
+      connection.send(frame('hello'))
+      assert.equal((await textsOf(connection, 1))[0], 'echo hello')
       connection.send(authFrame())
-      assertOk((await textsOf(connection, 1))[0])
-      connection.send(authFrame())
-      assert.equal((await connection.frames(2))[1]?.text, `echo ${authText()}`, 'a second one is a message of the app')
-      await using other = await openWithCookie(listening)
-      other.send(frame('hello'))
-      await textsOf(other, 1)
-      other.send(authFrame())
-      assert.equal((await other.frames(2))[1]?.text, `echo ${authText()}`)
+      assertOk((await textsOf(connection, 2))[1])
+      connection.send(authFrame('ann', 'wrong'))
+      assert.deepEqual((await textsOf(connection, 3))[2], { type: 'auth_error', status: 401, code: 'app' })
+      connection.send(frame('{"type":"auth"}'))
+      assert.deepEqual((await textsOf(connection, 4))[3], { type: 'auth_error', status: 400, code: 'bad_auth_message' })
+      connection.send(frame('still here'))
+      assert.equal((await textsOf(connection, 5))[4], 'echo still here')
+      assert.deepEqual(made.delivered, ['hello', 'still here'])
+      const ended = nextEvent(made.gate, 'ended')
+      connection.send(authFrame('eve'))
+      await ended
+      assert.deepEqual(made.said, ['accepted', 'ended identity_changed'])
     })
 
     for (const [name, message, code, reason, error] of [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import { systemClock } from '../../../src/core/clock.ts'
-import type { TicketRecord } from '../../../src/credentials/ticket-store.ts'
+import type { TicketRecord } from '../../../src/core/ticket-store.ts'
 import { memoryTicketStore, type Gate, type GateEvent, type TicketStore } from '../../../src/index.ts'
 import {
   handshakeText,

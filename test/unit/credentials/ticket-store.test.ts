@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { memoryTicketStore, type TicketRecord } from '../../../src/credentials/ticket-store.ts'
+import type { TicketRecord } from '../../../src/core/ticket-store.ts'
+import { memoryTicketStore } from '../../../src/credentials/ticket-store.ts'
 import { HeldClock } from './helpers.ts'
 
 const record = (id: string, change: Partial<TicketRecord> = {}): TicketRecord => ({

@@ -1,0 +1,81 @@
+import type { Sealer } from './sealer.ts'
+
+/** Who is out, as it was asked for. */
+export type SharedSelector =
+  | { readonly subject: string; readonly issuer?: string | undefined }
+  | { readonly session: string }
+  | { readonly credential: string }
+  | { readonly connection: string }
+  | { readonly tag: string }
+
+/** A revocation that one node was asked for. Times in milliseconds since the epoch. */
+export interface RevokeEntry {
+  readonly type: 'revoke'
+  /** Names it: applied once, however often it is in the log. */
+  readonly id: string
+  readonly selector: SharedSelector
+  readonly except: { readonly session: string } | { readonly connection: string } | null
+  /** Hashes of what stays with it. */
+  readonly spared: readonly string[]
+  readonly at: number
+  readonly until: number
+  /** How long after `at` it was written, by the clock of its node; undefined where that was at once. */
+  readonly late?: number | undefined
+}
+
+/** A revocation as it is remembered: what it was about cannot be read back. */
+export interface HeldItem {
+  /** 16 bytes as base64url. */
+  readonly key: string
+  readonly forGood: boolean
+  readonly at: number
+  readonly until: number
+  readonly spared: readonly string[]
+}
+
+/** What one node remembers, told again because a log was lost. */
+export interface HeldEntry {
+  readonly type: 'held'
+  readonly id: string
+  readonly items: readonly HeldItem[]
+  readonly until: number
+}
+
+/** A session is gone: those who live by it are to be asked about. */
+export interface SessionEntry {
+  readonly type: 'session'
+  readonly id: string
+  readonly session: string
+  /** Whether the store has said so; otherwise only the app can. */
+  readonly isGone: boolean
+  readonly until: number
+}
+
+/** The node has told all that it remembers. */
+export interface ReadyEntry {
+  readonly type: 'ready'
+  readonly id: string
+  readonly node: string
+  readonly until: number
+}
+
+/** What the log holds. */
+export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry
+
+/** What bytes of the log are: `forged` was sealed by nobody of this cluster, or for another log; `unreadable` by a newer version. */
+export type Opened = Entry | 'forged' | 'unreadable'
+
+const VERSION = 1
+const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready']
+
+/** What is sealed for one log opens in no other: an old entry that somebody puts into a newer one is a forged one. */
+export function sealEntry(sealer: Sealer, generation: string, entry: Entry): Uint8Array {
+  return sealer.seal(`log ${generation}`, JSON.stringify({ v: VERSION, ...entry }))
+}
+
+export function openEntry(sealer: Sealer, generation: string, data: Uint8Array): Opened {
+  const text = sealer.unseal(`log ${generation}`, data)
+  if (text === undefined) return 'forged'
+  const { v, ...entry } = JSON.parse(text) as { v: unknown } & Entry
+  return v === VERSION && TYPES.includes(entry.type) ? entry : 'unreadable'
+}

@@ -1,0 +1,125 @@
+import type { Clock } from '../core/clock.ts'
+import type { ClusterEngine } from './engine.ts'
+import { sealEntry, type Entry, type HeldItem } from './entries.ts'
+import type { Sealer } from './sealer.ts'
+import { PATIENCE, within } from './within.ts'
+
+/** Of what could not be written one by one; beyond that a node tells all that it remembers. */
+const MAX_WAITING = 1000
+/** So many fit into one entry, with what they spare. */
+const HELD_IN_ONE = 30
+
+/** Where an entry stands. */
+export interface Written {
+  readonly generation: string
+  readonly seq: number
+  readonly id: string
+}
+
+export interface WriterParts {
+  readonly engine: Pick<ClusterEngine, 'append'>
+  readonly clock: Clock
+  readonly sealer: Sealer
+  readonly name: string
+  readonly newId: () => string
+  /** All that this node remembers. */
+  readonly held: () => Iterable<HeldItem>
+}
+
+/** Writes into the log, and keeps what it could not write. */
+export class Writer {
+  readonly #parts: WriterParts
+  #waiting: Entry[] = []
+  /** In which log this node has told all that it remembers. */
+  #toldIn: string | undefined
+  /** What was written and not met in the log yet, by its id: its number, once that is known. */
+  readonly #own = new Map<string, number | undefined>()
+
+  constructor(parts: WriterParts) {
+    this.#parts = parts
+  }
+
+  hasTold(generation: string): boolean {
+    return this.#toldIn === generation
+  }
+
+  /** Entries that are still to be written. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** An entry was read. */
+  met(id: string): void {
+    this.#own.delete(id)
+  }
+
+  /** Whether something that was written is not there, although the log was read up to this number. */
+  misses(seq: number): boolean {
+    return [...this.#own.values()].some((own) => own !== undefined && own <= seq)
+  }
+
+  /** Rejects where it is not surely written; then it is kept, and written later. */
+  async write(generation: string | undefined, entry: Entry): Promise<Written> {
+    try {
+      if (generation === undefined) throw new Error('The log was not reached yet.')
+      return { generation, seq: await this.#append(generation, entry), id: entry.id }
+    } catch (error) {
+      this.#keep(entry)
+      throw error
+    }
+  }
+
+  /** Writes what is owed: into a log that is new to this node all that it remembers. Rejects where it could not. */
+  async settle(generation: string): Promise<void> {
+    if (!this.hasTold(generation)) {
+      this.#own.clear()
+      await this.#tellAll(generation)
+    }
+    while (this.#waiting[0] !== undefined) {
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await this.#append(generation, this.#late(this.#waiting[0]))
+      this.#waiting.shift()
+    }
+  }
+
+  /** Who has come since was not meant. */
+  #late(entry: Entry): Entry {
+    if (entry.type !== 'revoke') return entry
+    return { ...entry, late: Math.max(0, this.#parts.clock.now() - entry.at) }
+  }
+
+  async #tellAll(generation: string): Promise<void> {
+    const { clock, name, newId, held } = this.#parts
+    const until = clock.now()
+    const items = [...held()]
+    for (let n = 0; n < items.length; n += HELD_IN_ONE) {
+      const some = items.slice(n, n + HELD_IN_ONE)
+      const last = Math.max(...some.map((item) => item.until))
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await this.#append(generation, { type: 'held', id: newId(), items: some, until: last })
+    }
+    await this.#append(generation, { type: 'ready', id: newId(), node: name, until })
+    this.#toldIn = generation
+  }
+
+  async #append(generation: string, entry: Entry): Promise<number> {
+    const { engine, clock, sealer } = this.#parts
+    this.#own.set(entry.id, undefined)
+    try {
+      const seq = await within(clock, PATIENCE, engine.append(generation, sealEntry(sealer, generation, entry)))
+      if (seq === undefined) throw new Error('The log is another one by now.')
+      if (this.#own.has(entry.id)) this.#own.set(entry.id, seq)
+      return seq
+    } catch (error) {
+      this.#own.delete(entry.id)
+      throw error
+    }
+  }
+
+  #keep(entry: Entry): void {
+    this.#waiting.push(entry)
+    if (this.#waiting.length <= MAX_WAITING) return
+    this.#waiting = []
+    this.#toldIn = undefined
+  }
+}
