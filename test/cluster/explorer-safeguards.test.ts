@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { codeWithout, type Without } from './explorer-code.ts'
+import { SCENARIOS, type ScenarioName } from './explorer-scenarios.ts'
+import { explore } from './explorer-schedule.ts'
+
+// The explorer must find what is wrong where it is wrong: each of these lacks one line.
+
+interface Safeguard extends Without {
+  readonly name: string
+  readonly shownBy: ScenarioName
+}
+
+const SAFEGUARDS: readonly Safeguard[] = [
+  {
+    name: 'waits until the others have told what they remember',
+    file: 'cluster/node.ts',
+    line: 'all.every((one) => one.generation === generation && one.told)',
+    instead: 'all.length >= 0',
+    shownBy: 'the last one tells while another one looks',
+  },
+  {
+    name: 'knows who has told before it reads what was told',
+    file: 'cluster/node.ts',
+    line: 'this.#why === undefined ? [] : await this.#callRoll()',
+    instead: '[]',
+    shownBy: 'the last one tells while another one looks',
+  },
+  {
+    name: 'looks at revocations once more when the connection is registered',
+    file: 'gate/life.ts',
+    line: 'if (state.revocations.covers(identity, order, id)) return connection.endWith(ENDS.revoked)',
+    instead: '',
+    shownBy: 'a handshake on one node, a revocation on the other',
+  },
+  {
+    name: 'is as fresh as its question was, not its answer',
+    file: 'cluster/follower.ts',
+    line: "if (!followed.more) return { type: 'fresh', at }",
+    instead: "if (!followed.more) return { type: 'fresh', at: clock.now() }",
+    shownBy: 'answers that are late while time goes on',
+  },
+  {
+    name: 'is stale after five seconds',
+    file: 'cluster/node.ts',
+    line: 'const STALE_AFTER = 5000',
+    instead: 'const STALE_AFTER = 5001',
+    shownBy: 'answers that are late while time goes on',
+  },
+  {
+    name: 'waits for the others until they are stale',
+    file: 'cluster/acks.ts',
+    line: 'const DEADLINE = 5000',
+    instead: 'const DEADLINE = 3500',
+    shownBy: 'answers that are late while time goes on',
+  },
+  {
+    name: 'takes a report for this entry alone',
+    file: 'cluster/acks.ts',
+    line: '!done.includes(this.#written.id)',
+    instead: 'done.length === 0',
+    shownBy: 'the end of the log is lost, and its number given again',
+  },
+  {
+    name: 'sees that what it has written is not there',
+    file: 'cluster/node.ts',
+    line: 'if (this.#writer.misses(seq))',
+    instead: 'if (seq < 0)',
+    shownBy: 'what nobody has read is lost, and its number given to another entry',
+  },
+  {
+    name: 'sees that an entry is missing',
+    file: 'cluster/follow.ts',
+    line: "if (fresh.some(({ seq }, n) => seq !== from + n + 1)) return { type: 'lost', why: 'gap' }",
+    instead: '',
+    shownBy: 'an entry is missing',
+  },
+]
+
+describe('what each safeguard is for', () => {
+  for (const { name, shownBy, ...without } of SAFEGUARDS) {
+    it(`a node that does not: ${name}`, async () => {
+      const { code, remove } = await codeWithout(without)
+      const scenario = SCENARIOS[shownBy]
+      try {
+        await assert.rejects(explore(scenario.make(code), scenario), /has let in|has outlived|does not come back/)
+      } finally {
+        remove()
+      }
+    })
+  }
+})
