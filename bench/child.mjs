@@ -12,9 +12,13 @@ export function pinLoad() {
   if (PINNED) spawnSync('taskset', ['-acp', '1', String(process.pid)])
 }
 
+/** Program and arguments that run Node with these arguments where servers run. */
+export const onServerCpu = (args) =>
+  PINNED ? ['taskset', ['-c', '0', process.execPath, ...args]] : [process.execPath, args]
+
 export async function startServer(name) {
-  const [execPath, before] = PINNED ? ['taskset', ['-c', '0', process.execPath]] : [process.execPath, []]
-  const child = fork(SERVE, [name], { execPath, execArgv: [...before, '--expose-gc'] })
+  const [execPath, execArgv] = onServerCpu(['--expose-gc'])
+  const child = fork(SERVE, [name], { execPath, execArgv })
   let stopped = false
   child.once('exit', (code) => {
     if (stopped) return
@@ -26,8 +30,8 @@ export async function startServer(name) {
     name,
     port,
     pid: child.pid,
-    ask(question) {
-      child.send(question)
+    ask(question, given) {
+      child.send({ question, given })
       return answerOf(child)
     },
     stop() {

@@ -1,12 +1,12 @@
 // Runs the chosen groups and turns samples into rows of data: name, goal, measured, control to itself, verdict.
+import { lifeRows } from './life.mjs'
 import { keyOf, measure, twinOf } from './measure.mjs'
 import { heldAfterRefusal, idleConnection, listeners } from './memory.mjs'
 import { HELD, LISTENERS, MEMORY, PEERS, ROWS, SYSCALLS } from './rows.mjs'
-import { median, spread } from './stats.mjs'
+import { median, quotients, spread, verdict } from './stats.mjs'
 import { HAS_STRACE, syscalls } from './syscalls.mjs'
 
 const MEMORY_RUNS = 3
-const ACCEPTED = PEERS.find(({ server }) => server === 'ws').accepted.job
 
 /** @returns `{ rows, peers }` as data */
 export async function collect(groups, rounds, progress) {
@@ -17,7 +17,8 @@ export async function collect(groups, rounds, progress) {
   if (has('held')) rows.push(await heldRow(progress))
   if (has('syscalls')) rows.push(...(await syscallRows(progress)))
   const memory = await memoryOf(groups, progress)
-  if (has('memory')) rows.push(...MEMORY.map((row) => memoryRow(memory, row)))
+  rows.push(...MEMORY.filter(({ group }) => has(group)).map((row) => memoryRow(memory, row)))
+  if (has('life')) rows.push(...(await lifeRows(rounds, progress)))
   const peers = has('peers') ? PEERS.map((peer) => peerRow(samples, memory, peer)) : []
   return { rows, peers }
 }
@@ -38,8 +39,6 @@ function sums(samples, parts, metric = 'cost') {
   const lists = parts.map((part) => samples.get(keyOf(part)))
   return lists[0].map((_, round) => lists.reduce((total, list) => total + list[round][metric], 0))
 }
-
-const quotients = (these, those) => these.map((value, n) => value / those[n])
 
 function cpuRow(samples, { name, group, of, over, goal, metric }) {
   const these = sums(samples, of, metric)
@@ -65,12 +64,6 @@ function cpuRow(samples, { name, group, of, over, goal, metric }) {
 
 /** Past this the control differs from itself so much that the row says little. */
 const NOISY = 0.1
-
-/** @param noise - added to the goal */
-function verdict(value, goal, noise = 0) {
-  if (goal === undefined) return ''
-  return value <= goal + noise ? 'ok' : 'over'
-}
 
 async function listenersRow() {
   const text = JSON.stringify(await listeners(LISTENERS.over, LISTENERS.job))
@@ -123,41 +116,42 @@ async function syscallRows(progress) {
   return rows
 }
 
+/** @returns heap and resident memory of an idle connection, by `keyOf` */
 async function memoryOf(groups, progress) {
-  const parts = new Map()
-  if (groups.includes('memory'))
-    for (const { of, over } of MEMORY) for (const server of [of, over]) parts.set(server, { server, job: ACCEPTED })
-  if (groups.includes('peers')) for (const { server, accepted } of PEERS) parts.set(server, accepted)
-  const runs = new Map([...parts.keys(), ...(parts.size > 0 ? ['ws#2'] : [])].map((server) => [server, []]))
-  if (parts.size > 0) parts.set('ws#2', { server: 'ws#2', job: ACCEPTED })
+  const rows = MEMORY.filter(({ group }) => groups.includes(group))
+  const peers = groups.includes('peers') ? PEERS.map(({ accepted }) => accepted) : []
+  const parts = new Map(
+    [...rows.flatMap(({ of, over }) => [of, over, twinOf(over)]), ...peers].map((part) => [keyOf(part), part]),
+  )
+  const runs = new Map([...parts.keys()].map((key) => [key, []]))
   for (let run = 1; run <= MEMORY_RUNS && parts.size > 0; run++) {
-    for (const [server, part] of parts) runs.get(server).push(await idleConnection(part))
+    for (const [key, part] of parts) runs.get(key).push(await idleConnection(part))
     progress(`memory: ${run} of ${MEMORY_RUNS}`)
   }
   return new Map(
-    [...runs].map(([server, list]) => [
-      server,
+    [...runs].map(([key, list]) => [
+      key,
       { heap: median(list.map(({ heap }) => heap)), rss: median(list.map(({ rss }) => rss)) },
     ]),
   )
 }
 
 function memoryRow(memory, { name, of, over, goal }) {
-  const [mine, theirs] = [memory.get(of), memory.get(over)]
+  const [mine, theirs, again] = [of, over, twinOf(over)].map((part) => memory.get(keyOf(part)))
   const more = mine.heap - theirs.heap
   return {
     name,
     unit: 'bytes',
     goal,
     value: more,
-    self: memory.get('ws#2').heap - memory.get('ws').heap,
+    self: again.heap - theirs.heap,
     cost: { of: mine.heap, over: theirs.heap, unit: 'B' },
     detail: { of: mine, over: theirs },
     verdict: verdict(more, goal),
   }
 }
 
-function peerRow(samples, memory, { name, server, accepted, refused, echo }) {
+function peerRow(samples, memory, { name, accepted, refused, echo }) {
   const floor = PEERS.find((peer) => peer.server === 'ws')
   const metric = (part, control) => ({
     us: median(sums(samples, [part])),
@@ -168,6 +162,9 @@ function peerRow(samples, memory, { name, server, accepted, refused, echo }) {
     accepted: metric(accepted, floor.accepted),
     refused: metric(refused, floor.refused),
     echo: { ...metric(echo, floor.echo), perSecond: median(sums(samples, [echo], 'perSecond')) },
-    memory: { ...memory.get(server), over: memory.get(server).heap - memory.get('ws').heap },
+    memory: {
+      ...memory.get(keyOf(accepted)),
+      over: memory.get(keyOf(accepted)).heap - memory.get(keyOf(floor.accepted)).heap,
+    },
   }
 }

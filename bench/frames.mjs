@@ -24,6 +24,8 @@ export const CLOSE = frame([0x03, 0xe8], 8)
 export class FrameCounter {
   messages = 0
   closed = false
+  /** Messages behind the Close. */
+  late = 0
   #rest = undefined
   #skip = 0
 
@@ -44,6 +46,7 @@ export class FrameCounter {
       }
       const opcode = bytes[at] & 15
       if (opcode === 8) this.closed = true
+      else if (opcode < 8 && this.closed) this.late++
       else if (opcode < 8) this.messages++
       at += size
     }

@@ -26,13 +26,16 @@ function requestText(port, { kind = 'handshake', path = '/ws', headers = {} }, k
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** A job made ready for one server: bytes to send, and what has to come back. */
+/**
+ * A job made ready for one server: bytes to send, and what has to come back. `%n` in its headers is the number of the client,
+ * from 0 on.
+ */
 export function prepare(port, job) {
   const status = job.status ?? 101
-  const requests = NONCES.map(({ key, accept }) => ({
-    bytes: Buffer.from(requestText(port, job, key), 'latin1'),
-    accept,
-  }))
+  const requests = NONCES.map(({ key, accept }) => {
+    const text = requestText(port, job, key)
+    return { text, bytes: Buffer.from(text, 'latin1'), accept, numbered: text.includes('%n') }
+  })
   const steps = (job.steps ?? []).map(({ send, await: count }) => ({
     bytes: send === undefined ? undefined : frame(send),
     count,
@@ -67,15 +70,17 @@ class Client {
   constructor(ready, done, options = {}) {
     this.#ready = ready
     this.#done = done
-    const request = ready.requests[ready.next++ & 63]
+    this.number = ready.next++
+    const request = ready.requests[this.number & 63]
+    const bytes = request.numbered ? Buffer.from(request.text.replace('%n', this.number), 'latin1') : request.bytes
     this.#accept = request.accept
-    this.#minting = ready.mint === undefined ? undefined : request.bytes
+    this.#minting = ready.mint === undefined ? undefined : bytes
     this.socket = net.connect({ port: ready.port, host: '127.0.0.1', noDelay: true, ...options })
     this.socket.on('data', (chunk) => this.#onData(chunk))
     this.socket.on('error', () => {})
     this.socket.on('end', () => this.#onEnd())
     this.socket.on('close', () => this.#fail('closed early'))
-    this.socket.write(ready.mint ?? request.bytes)
+    this.socket.write(ready.mint ?? bytes)
   }
 
   #fail(why) {
@@ -251,7 +256,7 @@ export function exchange(clients, { message, replies = 1 }, count) {
 
 /** `count` plain GETs over kept connections, 32 at a time. */
 export async function gets(ready, count) {
-  const bytes = ready.requests[0].bytes
+  const { bytes } = ready.requests[0]
   const wanted = `HTTP/1.1 ${ready.status} `
   const sockets = Array.from({ length: 32 }, () => net.connect({ port: ready.port, host: '127.0.0.1', noDelay: true }))
   let begun = 0

@@ -1,6 +1,7 @@
 // CPU of a server for each handshake, refusal or message, from warmed visits in rounds of a new order each.
 import { startServer } from './child.mjs'
 import { close, drop, exchange, gets, open, prepare } from './load.mjs'
+import { shuffled } from './stats.mjs'
 
 /** Once for each job, until V8 has settled on its code. */
 const SETTLE = 4000
@@ -9,6 +10,8 @@ const WARM_UP = 500
 const HANDSHAKES = 1500
 const MESSAGES = 12_000
 const MESSAGE_CONNECTIONS = 32
+/** Open connections that are asked about again. */
+const WHO = 1000
 
 /** A part of a row: one job on one server. */
 export const keyOf = ({ server, job }) => `${server} ${JSON.stringify(job)}`
@@ -19,6 +22,7 @@ export const twinOf = (part) => ({ ...part, server: `${part.server}#2` })
 async function visit(server, job) {
   if (job.message !== undefined) return visitMessages(server, job)
   if (job.kind === 'kept') return visitGets(server, job)
+  if (job.kind === 'asked again') return visitAskedAgain(server)
   return visitHandshakes(server, job)
 }
 
@@ -27,6 +31,7 @@ async function settle(server, job) {
   if (job.message !== undefined) return visitMessages(server, job)
   const ready = prepare(server.port, job)
   if (job.kind === 'kept') return gets(ready, SETTLE)
+  if (job.kind === 'asked again') return settleAskedAgain(server, job)
   for (let left = SETTLE; left > 0; left -= HANDSHAKES) await close(await open(ready, Math.min(left, HANDSHAKES)))
 }
 
@@ -63,6 +68,17 @@ async function visitGets(server, job) {
   return { cost: ((await server.ask('cpu')) - before) / HANDSHAKES }
 }
 
+/** Those who are asked about stay for as long as the server does. */
+async function settleAskedAgain(server, { who }) {
+  if (who !== undefined) await open(prepare(server.port, who), WHO)
+  for (let left = SETTLE; left > 0; left -= WHO) await server.ask('ask again')
+}
+
+async function visitAskedAgain(server) {
+  await server.ask('ask again')
+  return { cost: await server.ask('ask again') }
+}
+
 async function visitMessages(server, job) {
   const clients = await open(prepare(server.port, job), MESSAGE_CONNECTIONS)
   const count = job.count ?? MESSAGES
@@ -74,15 +90,6 @@ async function visitMessages(server, job) {
   const cost = ((await server.ask('cpu')) - before) / count
   drop(clients)
   return { cost, perSecond: count / seconds }
-}
-
-function shuffled(list) {
-  const result = [...list]
-  for (let n = result.length - 1; n > 0; n--) {
-    const other = Math.floor(Math.random() * (n + 1))
-    ;[result[n], result[other]] = [result[other], result[n]]
-  }
-  return result
 }
 
 /**

@@ -1,22 +1,25 @@
 // What stays on the server: heap of idle connections, and sockets of refused clients that do not close.
 import { execFileSync } from 'node:child_process'
 import { startServer } from './child.mjs'
-import { drop, exchange, open, openAndStay, prepare } from './load.mjs'
+import { close, drop, exchange, open, openAndStay, prepare } from './load.mjs'
 
+/** These come and go first, until V8 has compiled what it will: code is no connection's memory. */
+const WARM_UP = 4000
 const BEFORE = 500
 const REFUSED = 200
 
-/** As many connections as the limit on open files lets a process have, at most 5000. */
-function countOfConnections() {
+/** As many connections as are wanted, or as the limit on open files lets a process have. Node has raised it as far as it goes. */
+export function atMost(wanted) {
   const limit = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }))
-  return Math.min(5000, Number.isNaN(limit) ? 5000 : limit - BEFORE - 200)
+  return Math.min(wanted, Number.isNaN(limit) ? wanted : limit - BEFORE - 200)
 }
 
 /** Bytes of heap and of resident memory for one idle connection, in a fresh process. */
 export async function idleConnection({ server: name, job }) {
-  const count = countOfConnections()
+  const count = atMost(5000)
   const server = await startServer(name)
   const ready = prepare(server.port, job)
+  for (let left = WARM_UP; left > 0; left -= BEFORE) await close(await open(ready, BEFORE))
   const clients = await open(ready, BEFORE)
   const before = await server.ask('heap')
   clients.push(...(await open(ready, count)))

@@ -12,6 +12,24 @@ const misshapen = { headers: { ...headers, 'Sec-WebSocket-Protocol': 'a, a' }, s
 const overCap = { headers, status: 503, blocker: { path: '/never', headers } }
 const echo = (bytes) => ({ headers, message: 'x'.repeat(bytes), count: bytes > 10_000 ? 2000 : 12_000 })
 
+const personal = { headers: { ...headers, Cookie: 'sid=%n' } }
+/** What a browser sends, and a session. */
+const fromBrowser = {
+  headers: {
+    Origin: 'same-origin',
+    Pragma: 'no-cache',
+    'Cache-Control': 'no-cache',
+    'User-Agent':
+      'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36',
+    'Accept-Encoding': 'gzip, deflate, br, zstd',
+    'Accept-Language': 'en-GB,en;q=0.9,de;q=0.8',
+    'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits',
+    'X-Api-Key': KEY,
+    'Sec-Fetch-Site': 'same-origin',
+    Cookie: 'theme=dark; connect.sid=s%3Aq2bTfJmZl1cOe8YxWn0aVh4K%n.8Jr2mPp0d3cQwXo5sVt7yZb1nLkHgFeDaU6iR9xM4',
+  },
+}
+
 const bearer = { Authorization: `Bearer ${KEY}`, Origin: 'same-origin' }
 const token = `base64url.bearer.authorization.gate101.${Buffer.from(KEY).toString('base64url')}`
 const message = JSON.stringify({ type: 'auth', token: KEY })
@@ -150,6 +168,45 @@ export const ROWS = [
   },
 
   {
+    group: 'life',
+    name: 'accepted, scheme door, each with a cookie of its own, over `ws` with the same work by hand',
+    of: one('gate-schemes', personal),
+    over: one('ws-by-hand', personal),
+    goal: 1.05,
+  },
+  {
+    group: 'life',
+    name: 'the same with `recheck: false`',
+    of: one('gate-schemes-unasked', personal),
+    over: one('ws-by-hand', personal),
+    goal: 1.05,
+  },
+  {
+    group: 'life',
+    name: 'accepted, scheme door, re-checks on, over `recheck: false`',
+    of: one('gate-schemes', personal),
+    over: one('gate-schemes-unasked', personal),
+  },
+  {
+    group: 'life',
+    name: 'accepted, scheme door, 100,000 revocations of others remembered, over none',
+    of: one('gate-schemes-revoked', personal),
+    over: one('gate-schemes', personal),
+  },
+  {
+    group: 'life',
+    name: 'a re-check at the Express door, over calling the same app in process',
+    of: one('gate-rechecks', { kind: 'asked again', who: personal }),
+    over: one('express-calls', { kind: 'asked again' }),
+  },
+  {
+    group: 'life',
+    name: 'the same, over a GET of the same app on a kept connection',
+    of: one('gate-rechecks', { kind: 'asked again', who: personal }),
+    over: one('express-get', { ...kept, headers: { ...headers, Cookie: 'sid=1' } }),
+  },
+
+  {
     group: 'messages',
     name: 'echo of 32 B, `gate.websocket()`, over `ws`',
     of: one('gate-express', echo(32)),
@@ -234,14 +291,53 @@ export const PEERS = PEERS_GIVEN.map(
 
 /** Heap of one idle connection, beyond that of the control. */
 export const MEMORY = [
-  { name: 'heap of an idle connection of `gate.websocket()`, over `ws`', of: 'gate-express', over: 'ws', goal: 350 },
   {
-    name: 'heap of an idle connection handed over with `accept()`, over `ws`',
-    of: 'gate-schemes',
-    over: 'ws',
+    group: 'memory',
+    name: 'heap of an idle connection of `gate.websocket()`, over `ws`',
+    of: { server: 'gate-express', job: accepted },
+    over: { server: 'ws', job: accepted },
     goal: 350,
   },
+  {
+    group: 'memory',
+    name: 'heap of an idle connection handed over with `accept()`, over `ws`',
+    of: { server: 'gate-schemes', job: accepted },
+    over: { server: 'ws', job: accepted },
+    goal: 350,
+  },
+  {
+    group: 'life',
+    name: 'heap of an idle connection with subject, session, credential and expiry of its own, `recheck: false`, over `ws`',
+    of: { server: 'gate-indexed', job: fromBrowser },
+    over: { server: 'ws', job: fromBrowser },
+    goal: 350,
+  },
+  {
+    group: 'life',
+    name: 'the same over `ws` with identity, indexes and timer by hand',
+    of: { server: 'gate-indexed', job: fromBrowser },
+    over: { server: 'ws-indexed-by-hand', job: fromBrowser },
+  },
+  {
+    group: 'life',
+    name: 'the first with re-checks, the handshake of a browser (15 headers) kept, over `ws`',
+    of: { server: 'gate-asked-again', job: fromBrowser },
+    over: { server: 'ws', job: fromBrowser },
+    goal: 1024,
+  },
+  {
+    group: 'life',
+    name: 'the same over `ws` with identity, indexes, timer and headers kept by hand',
+    of: { server: 'gate-asked-again', job: fromBrowser },
+    over: { server: 'ws-kept-by-hand', job: fromBrowser },
+  },
 ]
+
+/** Revocation of one subject, and of everybody: who does it, and how each client comes. */
+export const REVOCATIONS = { of: 'life-gate', over: 'life-ws-by-hand', job: personal }
+
+/** Ways to keep deadlines, of expiries-child.mjs. A/A is of the first in `over`. */
+export const EXPIRIES = { of: 'deadlines', over: ['heap', 'setTimeout'] }
 
 /** System calls of the main thread for one unit of each job. */
 export const SYSCALLS = [

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url))
-const GROUPS = ['handshake', 'roads', 'refused', 'messages', 'held', 'syscalls', 'memory', 'peers']
+const GROUPS = ['handshake', 'roads', 'refused', 'messages', 'life', 'held', 'syscalls', 'memory', 'peers']
 const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: GROUPS.join(',') },
@@ -46,11 +46,11 @@ if (options.json !== undefined)
 if (options.readme) writeReadme(markdown)
 
 function writeReadme(text) {
-  const path = at('../README.md')
+  const [path, mark] = options.rows === 'life' ? [at('README.md'), 'life'] : [at('../README.md'), 'bench']
   const before = readFileSync(path, 'utf8')
   const after = before.replace(
-    /<!-- bench -->[\s\S]*<!-- \/bench -->/,
-    () => `<!-- bench -->\n\n${text}\n\n<!-- /bench -->`,
+    new RegExp(`<!-- ${mark} -->[\\s\\S]*<!-- /${mark} -->`),
+    () => `<!-- ${mark} -->\n\n${text}\n\n<!-- /${mark} -->`,
   )
   writeFileSync(path, after)
 }

@@ -1,10 +1,10 @@
 // One server under measurement, in its own process: `node serve.mjs NAME`. `NAME#2` is the same server once more.
-// Answers `cpu`, `heap`, `sockets` and `listeners`.
+// Answers `cpu`, `heap`, `sockets`, `listeners`, and what the server itself has in `answers`.
 import { promisify } from 'node:util'
 import { listenersOfLast } from './echo.mjs'
 
 const [name] = process.argv[2].split('#')
-const { default: start } = await import(`./servers/${name}.mjs`)
+const { default: start, answers = {} } = await import(`./servers/${name}.mjs`)
 const server = await start()
 if (!server.listening) await new Promise((resolve) => server.listen(0, '127.0.0.1', 4096, resolve))
 
@@ -24,8 +24,9 @@ const ANSWERS = {
   },
   sockets: () => promisify(server.getConnections.bind(server))(),
   listeners: listenersOfLast,
+  ...answers,
 }
 
-process.on('message', async (question) => process.send({ answer: await ANSWERS[question]() }))
+process.on('message', async ({ question, given }) => process.send({ answer: await ANSWERS[question](given) }))
 process.on('disconnect', () => process.exit())
 process.send({ answer: server.address().port })

@@ -10,3 +10,20 @@ export const median = (list) => quantile(list, 0.5)
 
 /** Median and quartiles. */
 export const spread = (list) => ({ median: median(list), low: quantile(list, 0.25), high: quantile(list, 0.75) })
+
+export const quotients = (these, those) => these.map((value, n) => value / those[n])
+
+/** @param noise - added to the goal */
+export function verdict(value, goal, noise = 0) {
+  if (goal === undefined) return ''
+  return value <= goal + noise ? 'ok' : 'over'
+}
+
+export function shuffled(list) {
+  const result = [...list]
+  for (let n = result.length - 1; n > 0; n--) {
+    const other = Math.floor(Math.random() * (n + 1))
+    ;[result[n], result[other]] = [result[other], result[n]]
+  }
+  return result
+}

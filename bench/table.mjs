@@ -26,7 +26,26 @@ const FORMATS = {
     value: ({ value }) => `${signed(value, 0)} B`,
     self: (self) => `${signed(self, 0)} B`,
   },
+  latency: {
+    goal: (goal) => `p99 <= ${goal} ms`,
+    value: ({ latency }) => latencies(latency.of),
+    self: (self) => withSpread(self),
+  },
+  stall: {
+    goal: (goal) => `<= ${goal} ms`,
+    value: ({ stall }) => stalls(stall.of),
+    self: () => '',
+  },
+  each: {
+    goal: (goal, { measure }) => `<= ${goal} ${measure}`.trim(),
+    value: ({ value, measure }) => amount(value, measure),
+    self: (self) => withSpread(self),
+  },
 }
+
+const latencies = ({ p50, p99, max }) => `p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(1)} ms`
+const stalls = ({ median, worst }) => `${median.toFixed(0)} ms, worst ${worst.toFixed(0)} ms`
+const amount = (value, measure) => `${measure === 'µs' ? value.toFixed(2) : whole(value)} ${measure}`.trim()
 
 function withSpread({ median, low, high }) {
   return `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
@@ -36,7 +55,7 @@ function cells(row) {
   const format = FORMATS[row.unit]
   return [
     row.name,
-    row.goal === undefined ? '' : format.goal(row.goal),
+    row.goal === undefined ? '' : format.goal(row.goal, row),
     format.value(row),
     row.self === undefined ? '' : format.self(row.self),
     row.verdict,
@@ -44,9 +63,14 @@ function cells(row) {
   ]
 }
 
-function costs({ cost, perSecond }) {
+function costs({ cost, perSecond, latency, stall, over, measure }) {
+  if (latency !== undefined)
+    return `${(latency.of.p50 / latency.over.p50).toFixed(2)}x; control: ${latencies(latency.over)}`
+  if (stall !== undefined) return `control: ${stalls(stall.over)}`
+  if (over !== undefined)
+    return over.map(({ way, value, ratio }) => `${ratio.toFixed(2)}x ${way} (${amount(value, measure)})`).join(', ')
   if (cost === undefined) return ''
-  const digits = { us: cost.over < 20 ? 1 : 0, calls: 2, B: 0 }[cost.unit]
+  const digits = { us: cost.over < 20 ? 1 : 0, calls: 2, B: 0, ms: 0 }[cost.unit]
   const text = `${cost.of.toFixed(digits)} / ${cost.over.toFixed(digits)} ${cost.unit === 'us' ? 'µs' : cost.unit}`
   return perSecond === undefined ? text : `${text}, ${whole(perSecond.of)} / ${whole(perSecond.over)} per s`
 }

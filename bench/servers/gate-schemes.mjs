@@ -6,11 +6,18 @@ import { apiKey } from '../../dist/schemes.js'
 import { KEY } from '../api-key.mjs'
 import { echo } from '../echo.mjs'
 
-export default function start() {
+/**
+ * @param options - of the gate
+ * @param then - what is done with the gate before anyone comes
+ */
+export async function startWith(options, then = () => {}) {
   const server = createServer((_req, res) => res.end('hello'))
   const keys = [{ key: KEY, subject: 'demo', expiresAt: new Date('2099-01-01') }]
-  const gate = createGate({ authenticate: apiKey({ keys }) })
+  const gate = createGate({ authenticate: apiKey({ keys }), ...options })
   new WebSocketServer({ server, clientTracking: false }).on('connection', echo)
   gate.attach(server)
+  await then(gate)
   return server
 }
+
+export default () => startWith({})

@@ -1,0 +1,4 @@
+// gate-schemes.mjs with re-checks switched off.
+import { startWith } from './gate-schemes.mjs'
+
+export default () => startWith({ recheck: false })
