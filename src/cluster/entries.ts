@@ -19,8 +19,14 @@ export interface RevokeEntry {
   readonly spared: readonly string[]
   readonly at: number
   readonly until: number
-  /** How long after `at` it was written, by the clock of its node; undefined where that was at once. */
-  readonly late?: number | undefined
+}
+
+/** The same as it is in the log: how long ago `at` was can be told from it without comparing the clocks of nodes. */
+export interface WrittenRevokeEntry extends RevokeEntry {
+  /** How long after `at` it was written, by the clock of its node. */
+  readonly late: number
+  /** How old the log was then, by the engine's clock. */
+  readonly written: number
 }
 
 /** A revocation as it is remembered: what it was about cannot be read back. */
@@ -59,23 +65,26 @@ export interface ReadyEntry {
   readonly until: number
 }
 
-/** What the log holds. */
+/** What is to be in the log. */
 export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry
 
+/** The same, as it stands there. */
+export type LoggedEntry = Exclude<Entry, RevokeEntry> | WrittenRevokeEntry
+
 /** What bytes of the log are: `forged` was sealed by nobody of this cluster, or for another log; `unreadable` by a newer version. */
-export type Opened = Entry | 'forged' | 'unreadable'
+export type Opened = LoggedEntry | 'forged' | 'unreadable'
 
 const VERSION = 1
 const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready']
 
 /** What is sealed for one log opens in no other: an old entry that somebody puts into a newer one is a forged one. */
-export function sealEntry(sealer: Sealer, generation: string, entry: Entry): Uint8Array {
+export function sealEntry(sealer: Sealer, generation: string, entry: LoggedEntry): Uint8Array {
   return sealer.seal(`log ${generation}`, JSON.stringify({ v: VERSION, ...entry }))
 }
 
 export function openEntry(sealer: Sealer, generation: string, data: Uint8Array): Opened {
   const text = sealer.unseal(`log ${generation}`, data)
   if (text === undefined) return 'forged'
-  const { v, ...entry } = JSON.parse(text) as { v: unknown } & Entry
+  const { v, ...entry } = JSON.parse(text) as { v: unknown } & LoggedEntry
   return v === VERSION && TYPES.includes(entry.type) ? entry : 'unreadable'
 }

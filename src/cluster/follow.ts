@@ -12,8 +12,17 @@ export interface Position {
 
 /** What became of the log since. */
 export type Followed =
-  /** `fresh`: what is to be applied, in order. `missed`: there is more than was read. */
-  | { readonly type: 'on'; readonly position: Position; readonly fresh: readonly LogEntry[]; readonly more: boolean }
+  /**
+   * `fresh`: what is to be applied, in order. `more`: there is more than was read. `skipped`: some were trimmed before they were
+   * read.
+   */
+  | {
+      readonly type: 'on'
+      readonly position: Position
+      readonly fresh: readonly LogEntry[]
+      readonly more: boolean
+      readonly skipped: boolean
+    }
   | { readonly type: 'lost'; readonly why: 'generation' | 'rewound' | 'gap' }
 
 /** Where to read on: the last entry that was applied comes again, so that it can be compared. */
@@ -34,8 +43,9 @@ export function follow(before: Position, page: LogPage): Followed {
   if (fresh.some(({ seq }, n) => seq !== from + n + 1)) return { type: 'lost', why: 'gap' }
   const more = page.last > from + fresh.length
   if (more && fresh.length === 0) return { type: 'lost', why: 'gap' }
-  const position = from > before.seq ? { generation: page.generation, seq: from, digest: undefined } : before
-  return { type: 'on', position, fresh, more }
+  const skipped = from > before.seq
+  const position = skipped ? { generation: page.generation, seq: from, digest: undefined } : before
+  return { type: 'on', position, fresh, more, skipped }
 }
 
 /** After this entry. */

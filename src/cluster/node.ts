@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import { Acks, type Listening } from './acks.ts'
 import type { ClusterEngine, Durability, LogEntry } from './engine.ts'
-import { openEntry, type Entry, type HeldEntry, type RevokeEntry, type SessionEntry } from './entries.ts'
+import { openEntry, type Entry, type HeldEntry, type SessionEntry, type WrittenRevokeEntry } from './entries.ts'
 import { Follower, type Look } from './follower.ts'
 import { openMessage, sealMessage, type Standing } from './messages.ts'
 import { Questions, type Answers, type QuestionParts } from './questions.ts'
@@ -33,15 +33,18 @@ export interface Applied {
   readonly unbounded: number
 }
 
-export interface NodeParts extends Omit<WriterParts, 'engine' | 'newId'>, Pick<QuestionParts, 'answer'> {
+export interface NodeParts extends Omit<WriterParts, 'engine' | 'newId' | 'age'>, Pick<QuestionParts, 'answer'> {
   readonly engine: ClusterEngine
   readonly clock: Clock
-  readonly revoke: (entry: RevokeEntry) => Promise<Applied>
+  /** @param delay - how long ago it was asked for (ms). */
+  readonly revoke: (entry: WrittenRevokeEntry, delay: number) => Promise<Applied>
   /** Others tell what they remember. */
   readonly hold: (entry: HeldEntry) => void
   /** All of the log is applied: what was held can be acted on. @param wasAway - the engine may have lost what lies beside the log. */
   readonly caughtUp: (wasAway: boolean) => Promise<void>
   readonly sessionGone: (entry: SessionEntry) => void
+  /** Sessions may be gone of which it was not told. */
+  readonly missed: () => void
   readonly sessionMoved: (session: string) => void
   readonly connections: () => number
   /** It has lost the others, or is one of them again. */
@@ -65,6 +68,8 @@ export class ClusterNode {
   /** All that was committed before this moment is applied; none of it may be known any more where `#why` is there. */
   #freshAt = 0
   #settledAt = Infinity
+  /** The log that was followed is lost, or the front of it. */
+  #hasMissed = false
   /** What its clock has said last, and how often it was set back. */
   #latest = 0
   #setBacks = 0
@@ -90,8 +95,8 @@ export class ClusterNode {
     const { engine, clock } = parts
     const newId = (): string => this.#newId()
     this.#parts = parts
-    this.#follower = new Follower({ engine, clock, apply: (entry, generation) => this.#apply(entry, generation) })
-    this.#writer = new Writer({ ...parts, newId })
+    this.#follower = new Follower({ engine, clock, apply: (...entry) => this.#apply(...entry) })
+    this.#writer = new Writer({ ...parts, newId, age: () => this.#follower.age })
     this.#roll = new Roll(parts)
     this.#acks = new Acks({ clock, roll: () => this.#roll.read(), known: () => this.#roll.known })
     this.#questions = new Questions(parts)
@@ -181,15 +186,21 @@ export class ClusterNode {
 
   async #open(): Promise<void> {
     const { engine, clock } = this.#parts
+    const slow = (): void => {
+      this.#parts.changed('joining', new Error(`The cluster's engine has not opened within ${REOPEN} ms.`))
+    }
+    this.#cancelOpen = clock.after(REOPEN, slow)
     try {
       const { durable } = await engine.open(
         (data) => this.#hear(data),
         () => this.#wake(),
       )
+      this.#cancelOpen()
       if (this.#stopped) return await engine.close()
       this.#durable = durable
       this.#wake()
     } catch (error) {
+      this.#cancelOpen()
       if (this.#stopped) return
       this.#cause = error
       // Said again each time: somebody has to mend it.
@@ -248,6 +259,7 @@ export class ClusterNode {
     if (look.type === 'begun') {
       const { page, why } = look
       this.#why = why
+      this.#hasMissed ||= why !== 'joining'
       this.#settledAt = this.#parts.clock.now() + Math.max(0, SETTLE - Math.max(0, page.age))
       this.#again = true
       this.#reached()
@@ -255,6 +267,7 @@ export class ClusterNode {
       await this.#callRoll()
       return await this.#writer.settle(page.generation)
     }
+    this.#hasMissed ||= look.skipped
     await this.#keepUp(look.at, there)
   }
 
@@ -267,6 +280,8 @@ export class ClusterNode {
       this.#why = 'rewound'
       return await within(clock, PATIENCE, engine.restart(generation))
     }
+    if (this.#hasMissed) this.#parts.missed()
+    this.#hasMissed = false
     await this.#parts.caughtUp(this.#why !== undefined || this.#cause !== undefined)
     await this.#writer.settle(generation)
     const others = await this.#callRoll()
@@ -299,7 +314,7 @@ export class ClusterNode {
     for (const [id, until] of this.#seen) if (until + FORGET_EVERY <= now) this.#seen.delete(id)
   }
 
-  async #apply({ data, seq }: LogEntry, generation: string): Promise<boolean> {
+  async #apply({ data, seq }: LogEntry, generation: string, age: number): Promise<boolean> {
     const entry = openEntry(this.#parts.sealer, generation, data)
     if (entry === 'unreadable') return false
     this.#trimmer.saw(seq, entry === 'forged' ? 0 : entry.until)
@@ -313,7 +328,7 @@ export class ClusterNode {
     if (entry.type === 'session') this.#parts.sessionGone(entry)
     if (entry.type === 'held') this.#parts.hold(entry)
     if (entry.type !== 'revoke') return true
-    const applied = await this.#parts.revoke(entry)
+    const applied = await this.#parts.revoke(entry, entry.late + Math.max(0, age - entry.written))
     this.#done = [...this.#done.slice(1 - REPORTED), entry.id]
     await this.#acknowledge(applied, entry.id)
     return true

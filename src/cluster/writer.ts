@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { ClusterEngine } from './engine.ts'
-import { sealEntry, type Entry, type HeldItem } from './entries.ts'
+import { sealEntry, type Entry, type HeldItem, type LoggedEntry } from './entries.ts'
 import type { Sealer } from './sealer.ts'
 import { PATIENCE, within } from './within.ts'
 
@@ -22,6 +22,8 @@ export interface WriterParts {
   readonly sealer: Sealer
   readonly name: string
   readonly newId: () => string
+  /** How old the log is, by the engine's clock (ms). */
+  readonly age: () => number
   /** All that this node remembers. */
   readonly held: () => Iterable<HeldItem>
 }
@@ -77,15 +79,16 @@ export class Writer {
     }
     while (this.#waiting[0] !== undefined) {
       // oxlint-disable-next-line no-await-in-loop -- in order
-      await this.#append(generation, this.#late(this.#waiting[0]))
+      await this.#append(generation, this.#waiting[0])
       this.#waiting.shift()
     }
   }
 
   /** Who has come since was not meant. */
-  #late(entry: Entry): Entry {
+  #logged(entry: Entry): LoggedEntry {
     if (entry.type !== 'revoke') return entry
-    return { ...entry, late: Math.max(0, this.#parts.clock.now() - entry.at) }
+    const { clock, age } = this.#parts
+    return { ...entry, late: Math.max(0, clock.now() - entry.at), written: age() }
   }
 
   async #tellAll(generation: string): Promise<void> {
@@ -106,7 +109,11 @@ export class Writer {
     const { engine, clock, sealer } = this.#parts
     this.#own.set(entry.id, undefined)
     try {
-      const seq = await within(clock, PATIENCE, engine.append(generation, sealEntry(sealer, generation, entry)))
+      const seq = await within(
+        clock,
+        PATIENCE,
+        engine.append(generation, sealEntry(sealer, generation, this.#logged(entry))),
+      )
       if (seq === undefined) throw new Error('The log is another one by now.')
       if (this.#own.has(entry.id)) this.#own.set(entry.id, seq)
       return seq

@@ -90,7 +90,8 @@ class Remembered implements Revocations {
 
   covers(identity: Identity, order: number, connection?: string): boolean {
     if (this.size === 0) return false
-    return this.#hashes.some((hash) => this.#covers(hash, identity, order, connection))
+    for (const hash of this.#hashes) if (this.#covers(hash, identity, order, connection)) return true
+    return false
   }
 
   *values(): Generator<Pick<Revocation, 'key' | 'forGood' | 'at' | 'except' | 'until'>> {
@@ -111,9 +112,20 @@ class Remembered implements Revocations {
     for (const key of keysOf(hash, identity, connection)) {
       if (this.#out.has(key)) return true
       for (const one of this.#others.get(key) ?? [])
-        if (applies(one, identity, order) && !isExcepted(hash, one, identity, connection)) return true
+        if (applies(one, identity, order) && !this.#isExcepted(one, identity, connection)) return true
     }
     return false
+  }
+
+  /** By whichever secret: a node that has one of them alone says what stays by that one. */
+  #isExcepted({ except }: Revocation, { session, credential }: Identity, connection: string | undefined): boolean {
+    if (except.length === 0) return false
+    return this.#hashes.some(
+      (hash) =>
+        (session !== undefined && except.includes(hash('session', session))) ||
+        (credential !== undefined && except.includes(hash('credential', credential))) ||
+        (connection !== undefined && except.includes(hash('connection', connection))),
+    )
   }
 
   #sweepLater(): void {
@@ -149,20 +161,6 @@ function* keysOf(
   yield hash('subject', subject)
   yield hash('of issuer', JSON.stringify([issuer, subject]))
   for (const tag of tags) yield hash('tag', tag)
-}
-
-function isExcepted(
-  hash: Hash,
-  { except }: Revocation,
-  { session, credential }: Identity,
-  connection: string | undefined,
-): boolean {
-  if (except.length === 0) return false
-  return (
-    (session !== undefined && except.includes(hash('session', session))) ||
-    (credential !== undefined && except.includes(hash('credential', credential))) ||
-    (connection !== undefined && except.includes(hash('connection', connection)))
-  )
 }
 
 /** Whether the later one says all that the earlier one says. */

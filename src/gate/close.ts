@@ -23,6 +23,7 @@ export async function closeState(state: GateState, drain: Duration): Promise<voi
   state.rechecks.stop()
   state.stopHeartbeat()
   state.store?.unwatch()
+  state.cluster?.loss.stop()
   await state.cluster?.places.stop()
   await state.cluster?.node.stop()
 }

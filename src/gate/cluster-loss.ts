@@ -10,10 +10,13 @@ const STEP = 100
 export interface Loss {
   begun(): void
   over(): void
+  /** Nothing is done any more. */
+  stop(): void
 }
 
 export function createLoss(stateOf: () => GateState): Loss {
   let cancel: (() => void) | undefined
+  let isStopped = false
   const later = (ms: number, call: () => void): void => {
     cancel = stateOf().clock.after(ms, call)
   }
@@ -29,15 +32,20 @@ export function createLoss(stateOf: () => GateState): Loss {
     }
     step(0)
   }
+  const over = (): void => {
+    cancel?.()
+    cancel = undefined
+  }
   return {
     begun() {
       const policy = stateOf().cluster?.policy
-      if (policy === undefined || policy.action === 'keep' || cancel !== undefined) return
+      if (policy === undefined || policy.action === 'keep' || cancel !== undefined || isStopped) return
       later(policy.after, act)
     },
-    over() {
-      cancel?.()
-      cancel = undefined
+    over,
+    stop() {
+      isStopped = true
+      over()
     },
   }
 }

@@ -1,19 +1,18 @@
 import { ENDS } from '../core/end.ts'
 import type { ClusterEngine } from '../cluster/engine.ts'
-import type { HeldEntry, HeldItem, RevokeEntry, SessionEntry } from '../cluster/entries.ts'
+import type { HeldEntry, HeldItem, SessionEntry, WrittenRevokeEntry } from '../cluster/entries.ts'
 import { ClusterNode, type Applied, type Lost } from '../cluster/node.ts'
 import { Places } from '../cluster/places.ts'
-import type { Sealer } from '../cluster/sealer.ts'
 import { inSlices } from '../connections/slices.ts'
 import type { Keys } from '../credentials/keys.ts'
-import { seal, unseal } from '../credentials/seal.ts'
 import type { LossPolicy } from './cluster-options.ts'
 import { createLoss, type Loss } from './cluster-loss.ts'
 import { answerInParts } from './connections.ts'
 import { hashToText, textToHash } from './hashes.ts'
-import { askAbout, sessionDestroyed } from './life.ts'
+import { askAbout, askAboutAll, sessionDestroyed } from './life.ts'
 import { emitCluster } from './report.ts'
 import { carryOut } from './revoke.ts'
+import { createSealer } from './sealer.ts'
 import type { GateState } from './state.ts'
 
 /** This gate as a node of a cluster. */
@@ -40,13 +39,14 @@ export function createCluster(
     clock,
     sealer,
     name,
-    revoke: (entry) => applyRevocation(stateOf(), entry),
+    revoke: (entry, delay) => applyRevocation(stateOf(), entry, delay),
     hold: (entry) => hold(stateOf(), entry),
     async caughtUp(wasAway) {
       await endCovered(stateOf())
       if (wasAway) await stateOf().cluster?.places.keepNow()
     },
     sessionGone: ({ session, isGone }: SessionEntry) => sessionDestroyed(stateOf(), session, isGone),
+    missed: () => askAboutAll(stateOf()),
     sessionMoved: (session) => askAbout(stateOf(), session),
     held: () => heldBy(stateOf()),
     connections: () => stateOf().registry.size,
@@ -64,24 +64,8 @@ export function createCluster(
   }
 }
 
-function createSealer({ first, all }: Keys): Sealer {
-  const label = 'cluster'
-  const key = first.derive(label)
-  const keys = all.map((secret) => secret.derive(label))
-  return {
-    seal: (id, text) => seal(key, id, text),
-    unseal: (id, data) => {
-      for (const one of keys) {
-        const text = unseal(one, id, data)
-        if (text !== undefined) return text
-      }
-      return undefined
-    },
-  }
-}
-
-async function applyRevocation(state: GateState, entry: RevokeEntry): Promise<Applied> {
-  const { selector, at, until, spared, except, late = 0 } = entry
+async function applyRevocation(state: GateState, entry: WrittenRevokeEntry, late: number): Promise<Applied> {
+  const { selector, at, until, spared, except } = entry
   const revocation = { except: except ?? undefined, spared: spared.map(textToHash), at, until, late }
   return await carryOut(state, selector, revocation, true)
 }

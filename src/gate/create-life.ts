@@ -29,7 +29,7 @@ type Life = Pick<
   | 'rechecks'
   | 'revocations'
   | 'maxCredentialAge'
-  | 'hash'
+  | 'hashes'
   | 'sessionTag'
   | 'node'
   | 'nextOrder'
@@ -40,6 +40,7 @@ export function createLife(stateOf: () => GateState, options: GateOptions<never>
   const { maxAge = '24h', maxCredentialAge = '90d', sessionStore } = options
   checkSessionStore(sessionStore)
   const recheck = readRecheck(options.recheck)
+  const hashes = keys.all.map(createHash)
   const hashOf = createHash(keys.first)
   const closeCodes = readCloseCodes('createGate', options.closeCodes)
   let order = 0
@@ -48,7 +49,7 @@ export function createLife(stateOf: () => GateState, options: GateOptions<never>
     recheck,
     closeCodes,
     nextOrder,
-    hash: hashOf,
+    hashes,
     sessionTag: (session) => Buffer.from(hashOf('session', session), 'latin1').toString('base64url'),
     node: `${hostname()
       .replaceAll(/[^\w.-]/g, '_')
@@ -63,7 +64,7 @@ export function createLife(stateOf: () => GateState, options: GateOptions<never>
       jitter: readExpiryJitter(options.expiryJitter),
     },
     maxCredentialAge: durationOf('maxCredentialAge', maxCredentialAge),
-    revocations: createRevocations(clock, keys.all.map(createHash)),
+    revocations: createRevocations(clock, hashes),
     deadlines: createDeadlines<LiveConnection>(clock, (connection, now) => {
       onDue(stateOf(), connection, now)
     }),

@@ -4,6 +4,7 @@ import type { LiveConnection } from '../connections/connection.ts'
 import { endOf, limitOf, noticeOf } from '../connections/life.ts'
 import { inSlices } from '../connections/slices.ts'
 import { isBySession } from './facts.ts'
+import { refuseStale } from './revoked.ts'
 import { checkRoom } from './room.ts'
 import type { GateState } from './state.ts'
 
@@ -13,6 +14,8 @@ export function begin(state: GateState, connection: LiveConnection): void {
   if (state.closing) return connection.endWith(ENDS.restart)
   const { identity, order, id } = connection
   if (state.revocations.covers(identity, order, id)) return connection.endWith(ENDS.revoked)
+  // A library may have taken long, and somebody else may have revoked it meanwhile.
+  if (refuseStale(state) !== undefined) return connection.endWith(ENDS.clusterStale)
   if (!checkRoom(state, connection)) return connection.endWith(ENDS.tooManyConnections)
   keepTime(state, connection)
   // A logout while the app was asked: the app may have read the session before it.
@@ -55,6 +58,14 @@ export function askAbout(state: GateState, session: string): void {
   const own = [...state.registry.find('session', session)].filter(({ identity }) => identity.session === session)
   for (const facts of new Set(own.map((connection) => connection.facts)))
     if (facts !== undefined) state.rechecks.now(facts, 'session')
+}
+
+/** Each of them may be logged out, and nobody has told. */
+export function askAboutAll({ registry, rechecks, store }: GateState): void {
+  if (store === undefined) return
+  const all = new Set<LiveConnection['facts']>()
+  for (const { facts, identity } of registry.values()) if (identity.session !== undefined) all.add(facts)
+  for (const facts of all) if (facts !== undefined) rechecks.now(facts, 'cluster')
 }
 
 /** Sees to it that the connection ends when it must. */

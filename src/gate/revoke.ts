@@ -50,6 +50,9 @@ export type SelectorInput =
   | { readonly connection: string }
   | { readonly tag: string | number }
 
+/** Without `issuedAt` nothing but the time of opening tells who came later, and that of the call is known roughly (ms). */
+const LATE_ENOUGH = 10_000
+
 const FOR_GOOD: readonly string[] = ['session', 'credential', 'connection']
 
 /** Ends what a selector means and remembers it for those who come later (rule V1), on every node. */
@@ -82,16 +85,21 @@ export interface Revoking {
   readonly spared: readonly string[]
   readonly at: number
   readonly until: number
-  /** How long after `at` it has reached the others; 0 where that was at once. */
+  /** How long ago it was asked for, where that was another node. */
   readonly late: number
 }
 
 function revocationOf(state: GateState, selector: Selector, options: RevokeOptions): Revoking {
   const at = state.clock.now()
-  // The number of a connection is never given to another one: it matters only while its library is still opening it.
-  const life = kindOf(selector) === 'connection' ? 3 * state.limits.deadline : state.maxCredentialAge
-  const until = options.until?.getTime() ?? at + life
+  const until = options.until?.getTime() ?? at + lifeOf(state, selector)
   return { except: options.except, spared: exceptionsOf(state, selector, options), at, until, late: 0 }
+}
+
+/** How long what a selector means can still come, or still be open somewhere (ms). */
+function lifeOf({ cluster, life, limits, maxCredentialAge }: GateState, selector: Selector): number {
+  if (kindOf(selector) !== 'connection') return maxCredentialAge
+  // The number of a connection is never given to another one: here it matters only while its library is still opening it.
+  return cluster === undefined ? 3 * limits.deadline : Math.min(life.maxAge, maxCredentialAge)
 }
 
 /** @param remote - another node was asked for it. */
@@ -125,14 +133,11 @@ export async function carryOut(
 function remember(state: GateState, selector: Selector, { spared, at, until }: Revoking): void {
   const kind = kindOf(selector)
   if (kind === 'connection' && select(state.registry, selector).length > 0) return
-  state.revocations.add({
-    key: keyOf(state.hash, selector),
-    forGood: FOR_GOOD.includes(kind),
-    at,
-    order: state.nextOrder(),
-    except: spared,
-    until,
-  })
+  const forGood = FOR_GOOD.includes(kind)
+  const order = state.nextOrder()
+  // By each of the secrets: another node may have one of them alone, and may be told of this by its hash.
+  for (const hash of state.hashes)
+    state.revocations.add({ key: keyOf(hash, selector), forGood, at, order, except: spared, until })
 }
 
 interface Shared {
@@ -184,16 +189,16 @@ function keyOf(hash: Hash, selector: Selector): string {
 }
 
 /** A connection stays with what it lives by: a re-check, or its client's next handshake, comes with that. */
-function exceptionsOf({ hash, registry }: GateState, selector: Selector, { except }: RevokeOptions): string[] {
+function exceptionsOf({ hashes, registry }: GateState, selector: Selector, { except }: RevokeOptions): string[] {
   if (except === undefined) return []
-  if ('session' in except) return [hash('session', except.session)]
-  const own = [hash('connection', except.connection)]
+  if ('session' in except) return hashes.map((hash) => hash('session', except.session))
+  const own = hashes.map((hash) => hash('connection', except.connection))
   const connection = registry.byNumber(numberOf(except.connection))
   // A session or credential that is revoked itself is no exception to that.
   if (connection?.id !== except.connection || FOR_GOOD.includes(kindOf(selector))) return own
   const { session, credential } = connection.identity
-  if (session !== undefined) own.push(hash('session', session))
-  if (credential !== undefined) own.push(hash('credential', credential))
+  if (session !== undefined) own.push(...hashes.map((hash) => hash('session', session)))
+  if (credential !== undefined) own.push(...hashes.map((hash) => hash('credential', credential)))
   return own
 }
 
@@ -204,10 +209,12 @@ function stays({ identity, id }: LiveConnection, { except }: Revoking): boolean 
 
 /** Opened after the call, with what was issued after it: a call that has reached this node late did not mean it. */
 function cameLater(state: GateState, { identity, openedAtMs }: LiveConnection, { at, late }: Revoking): boolean {
+  if (late === 0) return false
   const issuedAt = issuedAtOf(identity)
-  if (late === 0 || issuedAt === undefined || Math.floor(issuedAt / 1000) <= Math.floor(at / 1000)) return false
   // By the clock of this node, whatever that of the other one says.
-  return openedAtMs > state.clock.now() - late
+  const asked = state.clock.now() - late
+  if (issuedAt === undefined) return openedAtMs > asked + LATE_ENOUGH
+  return Math.floor(issuedAt / 1000) > Math.floor(at / 1000) && openedAtMs > asked
 }
 
 function kindOf(selector: Selector): 'subject' | 'session' | 'credential' | 'connection' | 'tag' {

@@ -12,7 +12,7 @@ interface Watch {
   readonly undo: () => void
 }
 
-/** The others hear of a logout so much later at most (ms): by then a re-check has found it. */
+/** So long others read of a logout (ms); whoever was away for longer asks about all of its sessions. */
 const TOLD_FOR = 10 * 60_000
 
 const watches = new WeakMap<object, Watch>()

@@ -91,8 +91,8 @@ export interface GateState {
   readonly maxCredentialAge: number
   readonly renewals: Renewals
   readonly loggedOut: LoggedOut
-  /** 16 bytes that stand for a session, key or person; nobody can turn them back. */
-  readonly hash: Hash
+  /** 16 bytes that stand for a session, key or person, and that nobody can turn back: one for each of the gate's secrets. */
+  readonly hashes: readonly Hash[]
   /** The same, as events show it. */
   readonly sessionTag: (session: string) => string
   /** Names this process in the answers of `revoke()`. */

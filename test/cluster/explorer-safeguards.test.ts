@@ -36,8 +36,8 @@ const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: 'is as fresh as its question was, not its answer',
     file: 'cluster/follower.ts',
-    line: "if (!followed.more) return { type: 'fresh', at }",
-    instead: "if (!followed.more) return { type: 'fresh', at: clock.now() }",
+    line: "if (!followed.more) return { type: 'fresh', at, skipped }",
+    instead: "if (!followed.more) return { type: 'fresh', at: clock.now(), skipped }",
     shownBy: 'answers that are late while time goes on',
   },
   {

@@ -97,14 +97,15 @@ export class ClusterWorld {
 
   /** What has become of it when so much time has passed. */
   async within<T>(ms: number, promise: Promise<T>): Promise<T | 'open' | Error> {
-    const got: Array<T | Error> = []
+    const got: Array<{ readonly value: T | Error }> = []
     promise.then(
-      (value) => got.push(value),
-      (error: Error) => got.push(error),
+      (value) => got.push({ value }),
+      (error: Error) => got.push({ value: error }),
     )
     await settle()
     for (let left = ms; left > 0 && got.length === 0; left -= 250) await this.pass(Math.min(left, 250))
-    return got[0] ?? 'open'
+    const [settled] = got
+    return settled === undefined ? 'open' : settled.value
   }
 
   async stop(): Promise<void> {

@@ -120,7 +120,6 @@ describe('a revocation on every node', () => {
 
   it(
     'reaches a connection of a node that was cut for two hours',
-    { todo: 'its entry is trimmed after an hour' },
     trio(
       async (world, [a, b]) => {
         const client = await b.dial('ann')
@@ -293,7 +292,7 @@ describe('a node that stops', () => {
     assert.equal(world.clock.timers, 0)
   })
 
-  it('waits no longer for what it does when the engine is away', { todo: 'its timer is not cancelled' }, async () => {
+  it('waits no longer for what it does when the engine is away', async () => {
     const world = await ClusterWorld.of(1, { onClusterLoss: { then: 'close' } })
     const [a] = world.nodes as unknown as Trio
     a.engine.hang()
