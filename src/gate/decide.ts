@@ -10,7 +10,7 @@ import type { SocketFacts } from '../door/sink.ts'
 import { presentedCredentials } from '../handshake/presented.ts'
 import { runSchemes } from '../schemes/combine.ts'
 import { Waiting } from '../core/waiting.ts'
-import { APP_CHALLENGE, refuseRevoked, refuseStale } from './revoked.ts'
+import { APP_CHALLENGE, refuseIdentity } from './revoked.ts'
 import type { GateState } from './state.ts'
 
 /** Why a decision is not awaited any longer. */
@@ -119,7 +119,7 @@ async function judgeMarked(
 
 /** A re-check knows the connection, and so what is excepted: it looks itself. */
 function whetherRevoked(state: GateState, { phase, order, trace }: Asking, identity: Identity): Refuse | undefined {
-  const revoked = phase === 'recheck' ? undefined : (refuseRevoked(state, identity, order) ?? refuseStale(state))
+  const revoked = phase === 'recheck' ? undefined : refuseIdentity(state, identity, order)
   if (revoked !== undefined) trace?.('identify', revoked.code)
   return revoked
 }

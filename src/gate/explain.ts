@@ -5,6 +5,7 @@ import { readHandshake } from '../handshake/facts.ts'
 import { addressOf } from './address.ts'
 import { carriesCredential } from './decide.ts'
 import { identityOf } from './identity.ts'
+import { refuseIdentity } from './revoked.ts'
 import { lacksRoom } from './room.ts'
 import type { GateState } from './state.ts'
 
@@ -36,8 +37,11 @@ async function whyNot(state: GateState, { req, context, anonymous }: Plain): Pro
   const handshake = readHandshake(req, req.socket)
   const refused = state.checkEndpoint(handshake)
   if (refused !== undefined) return refused
-  const identity = await identityOf(state, req, context, handshake, state.nextOrder())
+  const order = state.nextOrder()
+  const identity = await identityOf(state, req, context, handshake)
   if ('type' in identity) return identity
+  const out = refuseIdentity(state, identity, order)
+  if (out !== undefined) return out
   if (!anonymous && !carriesCredential(state, handshake)) return refuse('unguarded_route')
   return lacksRoom(state, identity, addressOf(state, { handshake }))
 }

@@ -5,28 +5,25 @@ import type { Identity } from '../core/identity.ts'
 import { Waiting } from '../core/waiting.ts'
 import { runSchemes } from '../schemes/combine.ts'
 import { identified, schemeIdentities } from './decide.ts'
-import { refuseRevoked, refuseStale } from './revoked.ts'
 import type { GateState } from './state.ts'
 import { timer } from './timer.ts'
 
 /**
  * Whom a plain request is from, on a route behind the app's middleware: that has let it in, so `identify` knows; or the
- * schemes do.
+ * schemes do. Whether that was revoked, the caller asks: an open connection may be an exception.
  */
 export async function identityOf(
   state: GateState,
   req: IncomingMessage,
   context: unknown,
   handshake: Handshake,
-  order: number,
 ): Promise<Identity | Refuse> {
   const timeout = timer(state, state.limits.deadline)
   const waiting = new Waiting()
   const asked = state.schemes.length === 0 ? identified(state, context) : askSchemes(state, req, handshake, waiting)
   const found = await Promise.race([asked, timeout.passed])
   timeout.cancel()
-  if (found !== 'passed')
-    return 'type' in found ? found : (refuseRevoked(state, found, order) ?? refuseStale(state) ?? found)
+  if (found !== 'passed') return found
   waiting.abort()
   return refuse('handshake_timeout')
 }

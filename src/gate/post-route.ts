@@ -45,7 +45,7 @@ export function postRoute(state: GateState, parts: PostRouteParts): PostRoute {
       const order = state.nextOrder()
       const refused = checkPost(state, handshake, parts)
       if (refused !== undefined) return no(refused)
-      const identity = await identityOf(state, req, context, handshake, order)
+      const identity = await identityOf(state, req, context, handshake)
       if ('type' in identity) return no(identity)
       const made = await parts.act({ context, handshake, identity, order })
       return isRefuse(made) ? no(made) : answer(made)

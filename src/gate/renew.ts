@@ -9,6 +9,7 @@ import { provable, recall, retain, Retained, trustIn, type Provable } from './fa
 import { heedLogout, keepTime } from './life.ts'
 import { postRoute, type Posted, type PostRoute } from './post-route.ts'
 import { emitRenewed } from './report.ts'
+import { APP_CHALLENGE, refuseIdentity, refuseStale } from './revoked.ts'
 import { stateOf, type GateState } from './state.ts'
 
 /** Names connections by their secret tokens; without it all of the session are meant. */
@@ -28,6 +29,10 @@ export function renewRoute(gate: object): PostRoute {
 async function renewMeant(state: GateState, posted: Posted): Promise<object> {
   const { handshake, identity, order } = posted
   const meant = meantBy(state, posted)
+  // A connection that a revocation has spared is renewed by what is out for everybody else.
+  const isForSome = !('type' in meant) && meant.length > 0
+  const out = isForSome ? refuseStale(state) : refuseIdentity(state, identity, order)
+  if (out !== undefined) return out
   if ('type' in meant) return meant
   let refused: Refuse | undefined
   let endsAt = expiresAtOf(identity)
@@ -106,7 +111,7 @@ export function renew(state: GateState, connection: LiveConnection, renewal: Ren
   const before = connection.identity
   if (connection.reason !== undefined) return refuse('unknown_connection')
   if (identity.issuer !== before.issuer || identity.subject !== before.subject) return refuse('identity_changed')
-  if (state.revocations.covers(identity, order, connection.id)) return refuse('revoked_credential')
+  if (state.revocations.covers(identity, order, connection.id)) return refuse('revoked_credential', APP_CHALLENGE)
   // A later one has overtaken it.
   if (order < connection.order) return undefined
   if (isOlder(identity, before)) return refuse('stale_credential')

@@ -10,6 +10,11 @@ export function refuseRevoked(state: GateState, identity: Identity, order: numbe
   return state.revocations.covers(identity, order) ? refuse('revoked_credential', APP_CHALLENGE) : undefined
 }
 
+/** Why this identity cannot be let in now. */
+export function refuseIdentity(state: GateState, identity: Identity, order: number): Refuse | undefined {
+  return refuseRevoked(state, identity, order) ?? refuseStale(state)
+}
+
 /** Why no identity can be let in now: somebody may have revoked it, and this node does not know. */
 export function refuseStale({ cluster }: GateState): Refuse | undefined {
   if (cluster === undefined || cluster.policy.acceptWhenStale) return undefined

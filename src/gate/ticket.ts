@@ -3,6 +3,7 @@ import { Gate101Error } from '../core/errors.ts'
 import { checkTarget } from '../handshake/target.ts'
 import { postRoute, type Posted, type PostRoute } from './post-route.ts'
 import { emitTicket } from './report.ts'
+import { refuseIdentity } from './revoked.ts'
 import { originOf } from './roads.ts'
 import { stateOf, type GateState } from './state.ts'
 
@@ -21,9 +22,11 @@ export function ticketRoute(gate: object, path: TicketPath<never>): PostRoute {
 
 async function mint(
   state: GateState,
-  { context, handshake, identity }: Posted,
+  { context, handshake, identity, order }: Posted,
   pathFor: TicketPath<unknown>,
 ): Promise<object | Refuse> {
+  const out = refuseIdentity(state, identity, order)
+  if (out !== undefined) return out
   const path = typeof pathFor === 'string' ? pathFor : pathFor(context)
   checkPath(path)
   const ticket = await state.tickets.mint({

@@ -674,7 +674,6 @@ const REVOCATIONS: readonly LifeCase[] = [
   },
   {
     name: 'the connection that was excepted may be renewed by its token: an old login of which nothing else is known',
-    todo: 'LIMIT: the renewal is asked whether its identity is revoked before anybody looks at which connection it is for',
     own: true,
     async run(site) {
       site.meet('ann', { issuedAt: site.at(-HOUR) })
