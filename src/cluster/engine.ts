@@ -72,7 +72,7 @@ export interface ClusterEngine {
    */
   open(hear: (data: Uint8Array) => void, wake: () => void): Promise<{ readonly durable: Durability }>
   /**
-   * @param data - at most 8 KiB.
+   * @param data - at most 32 KiB.
    * @returns its number; undefined, and nothing is done, where the generation is another one by now.
    */
   append(generation: string, data: Uint8Array): Promise<number | undefined>

@@ -23,7 +23,8 @@ export interface AnswerMessage {
   readonly type: 'answer'
   readonly id: string
   readonly node: string
-  readonly part: unknown
+  /** Of the answer as JSON, in base64. */
+  readonly part: string
   /** From 0: a part may come again. */
   readonly nth: number
   readonly of: number

@@ -150,11 +150,9 @@ export class ClusterNode {
   }
 
   async ask(question: unknown): Promise<Answers> {
-    const others = await this.#roll.read()
-    return await this.#questions.ask(
-      question,
-      others.map(({ node }) => node),
-    )
+    const others = await this.#roll.read().catch(() => this.#roll.known)
+    const nodes = others.map(({ node }) => node)
+    return await this.#questions.ask(question, nodes)
   }
 
   async stop(): Promise<void> {

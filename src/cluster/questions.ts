@@ -6,20 +6,22 @@ import type { Sealer } from './sealer.ts'
 
 /** So long the others have to answer (ms). */
 const DEADLINE = 2000
+/** Of the text of an answer, in bytes: as base64, and with what is put around it, a message of 6 KiB holds it. */
+const PART = 3840
 
 export interface QuestionParts {
   readonly engine: Pick<ClusterEngine, 'say'>
   readonly clock: Clock
   readonly sealer: Sealer
   readonly name: string
-  /** What this node answers, in parts that a message can hold. */
-  readonly answer: (question: unknown) => Iterable<unknown>
+  /** What this node answers: what JSON can say. */
+  readonly answer: (question: unknown) => unknown
 }
 
 /** What the others have answered. */
 export interface Answers {
-  readonly parts: ReadonlyArray<{ readonly node: string; readonly part: unknown }>
-  /** Those of whom not all was heard. */
+  readonly answers: readonly unknown[]
+  /** Those who have not answered. */
   readonly missing: readonly string[]
 }
 
@@ -32,30 +34,31 @@ export class Questions {
     this.#parts = parts
   }
 
+  /** Never rejects: who could not be asked has not answered. */
   async ask(question: unknown, nodes: readonly string[]): Promise<Answers> {
     const { engine, clock, sealer } = this.#parts
     const id = randomBytes(9).toString('base64url')
-    const parts: Array<{ node: string; part: unknown }> = []
     const missing = new Set(nodes)
-    const heard = new Map<string, Set<number>>()
-    let cancel = (): void => undefined
-    await new Promise<void>((resolve, reject) => {
-      cancel = clock.after(DEADLINE, resolve)
-      this.#open.set(id, ({ node, part, nth, of }) => {
-        const own = heard.get(node) ?? new Set()
-        if (own.has(nth)) return
-        heard.set(node, own.add(nth))
-        parts.push({ node, part })
-        if (own.size === of) missing.delete(node)
-        if (missing.size === 0) resolve()
+    const heard = new Map<string, Parts>()
+    const answers: unknown[] = []
+    if (missing.size === 0) return { answers, missing: [] }
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(DEADLINE, resolve)
+      const done = (): void => {
+        cancel()
+        resolve()
+      }
+      this.#open.set(id, (answer) => {
+        const text = collect(heard, answer)
+        if (text === undefined) return
+        answers.push(JSON.parse(text))
+        missing.delete(answer.node)
+        if (missing.size === 0) done()
       })
-      if (missing.size === 0) resolve()
-      else engine.say(sealMessage(sealer, { type: 'ask', id, question })).catch(reject)
-    }).finally(() => {
-      cancel()
-      this.#open.delete(id)
+      engine.say(sealMessage(sealer, { type: 'ask', id, question })).catch(done)
     })
-    return { parts, missing: [...missing] }
+    this.#open.delete(id)
+    return { answers, missing: [...missing] }
   }
 
   hearAnswer(answer: AnswerMessage): void {
@@ -66,10 +69,25 @@ export class Questions {
     // Its own question comes back to it.
     if (this.#open.has(id)) return
     const { engine, sealer, name, answer } = this.#parts
-    const parts = [...answer(question)]
-    for (const [nth, part] of parts.entries()) {
+    const text = Buffer.from(JSON.stringify(answer(question)))
+    const of = Math.ceil(text.length / PART)
+    for (let nth = 0; nth < of; nth++) {
+      // As base64: a part may begin within a character of the text.
+      const part = text.toString('base64', nth * PART, (nth + 1) * PART)
       // oxlint-disable-next-line no-await-in-loop -- in order
-      await engine.say(sealMessage(sealer, { type: 'answer', id, node: name, part, nth, of: parts.length }))
+      await engine.say(sealMessage(sealer, { type: 'answer', id, node: name, part, nth, of }))
     }
   }
+}
+
+/** What one node has said so far. */
+type Parts = Map<number, string>
+
+/** Parts may come in any order, and again. @returns the whole text, once, when this was the part that was lacking. */
+function collect(heard: Map<string, Parts>, { node, part, nth, of }: AnswerMessage): string | undefined {
+  const parts: Parts = heard.get(node) ?? new Map()
+  if (parts.has(nth)) return undefined
+  heard.set(node, parts.set(nth, part))
+  if (parts.size < of) return undefined
+  return Buffer.concat(Array.from({ length: of }, (_, n) => Buffer.from(parts.get(n) ?? '', 'base64'))).toString()
 }

@@ -25,7 +25,8 @@ export type IdentityInput<Claims = unknown> = Omit<Identity<Claims>, 'issuer'> &
   readonly issuer?: string | undefined
 }
 
-const MAX_ID = 1024
+/** Of any id, in characters. */
+export const MAX_ID = 1024
 
 function id(field: string, value: unknown): string {
   if (typeof value === 'number' && Number.isFinite(value)) return String(value)

@@ -7,7 +7,7 @@ import { inSlices } from '../connections/slices.ts'
 import type { Keys } from '../credentials/keys.ts'
 import type { LossPolicy } from './cluster-options.ts'
 import { createLoss, type Loss } from './cluster-loss.ts'
-import { answerInParts } from './connections.ts'
+import { answerTo } from './connections.ts'
 import { hashToText, textToHash } from './hashes.ts'
 import { askAbout, askAboutAll, sessionDestroyed } from './life.ts'
 import { emitCluster } from './report.ts'
@@ -50,7 +50,7 @@ export function createCluster(
     sessionMoved: (session) => askAbout(stateOf(), session),
     held: () => heldBy(stateOf()),
     connections: () => stateOf().registry.size,
-    answer: (question) => answerInParts(stateOf(), question),
+    answer: (question) => answerTo(stateOf(), question),
     changed: (lost, cause) => changed(stateOf(), lost, cause),
     forged: (where) => emitCluster(stateOf(), 'forged', where, undefined),
   })

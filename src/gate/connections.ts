@@ -70,34 +70,23 @@ type Row = Omit<ConnectionInfo, 'openedAt' | 'expiresAt'> & {
 
 const TEXTS = ['subject', 'issuer', 'session', 'tag', 'after'] as const
 const MAX_LIMIT = 200
-/** Of 6 KiB, with what is put around it. */
-const PART_BYTES = 4096
+/** As JSON, in bytes: it goes to the others in one message. */
+const MAX_FILTER = 4096
 
 async function listAll(state: GateState, filter: ConnectionFilter): Promise<ConnectionPage> {
   const limit = checkFilter(filter)
   const own = rowsOf(state, filter, limit)
-  const { parts, missing } = (await state.cluster?.node.ask(filter)) ?? { parts: [], missing: [] }
-  const others = parts.flatMap(({ part }) => part as readonly Row[])
+  const { answers, missing } = (await state.cluster?.node.ask(filter)) ?? { answers: [], missing: [] }
+  const others = answers.flatMap((rows) => rows as readonly Row[])
   const all = [...own, ...others].toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const items = all.slice(0, limit).map(toInfo)
   return { items, next: all.length > limit ? items.at(-1)?.id : undefined, missing }
 }
 
-/** What this node answers to another one: parts that fit into a message, one at least. */
-export function answerInParts(state: GateState, question: unknown): unknown[] {
+/** What this node answers to another one. */
+export function answerTo(state: GateState, question: unknown): readonly Row[] {
   const filter = question as ConnectionFilter
-  const parts: Row[][] = [[]]
-  let bytes = 0
-  for (const row of rowsOf(state, filter, checkFilter(filter))) {
-    const length = JSON.stringify(row).length * 2
-    if (bytes + length > PART_BYTES && bytes > 0) {
-      parts.push([])
-      bytes = 0
-    }
-    parts.at(-1)?.push(row)
-    bytes += length
-  }
-  return parts
+  return rowsOf(state, filter, checkFilter(filter))
 }
 
 /** One more than asked for: it shows whether there is a next page. */
@@ -136,7 +125,13 @@ function checkFilter(filter: ConnectionFilter): number {
   checkNames('connections.list()', filter, [...TEXTS, 'limit'])
   const { limit = 50 } = filter
   const isWrong = TEXTS.some((name) => filter[name] !== undefined && typeof filter[name] !== 'string')
-  if (isWrong) throw new Gate101Error('GATE101_CONFIG', `connections.list(): ${TEXTS.join(', ')} must be strings.`)
+  if (isWrong) throw wrong(`${TEXTS.join(', ')} must be strings.`)
+  if (Buffer.byteLength(JSON.stringify(filter)) > MAX_FILTER)
+    throw wrong(`the filter is longer than ${MAX_FILTER} bytes.`)
   if (Number.isSafeInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit
-  throw new Gate101Error('GATE101_CONFIG', `connections.list(): limit must be a whole number from 1 to ${MAX_LIMIT}.`)
+  throw wrong(`limit must be a whole number from 1 to ${MAX_LIMIT}.`)
+}
+
+function wrong(message: string): Gate101Error {
+  return new Gate101Error('GATE101_CONFIG', `connections.list(): ${message}`)
 }

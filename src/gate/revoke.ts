@@ -2,7 +2,7 @@ import type { Ack } from '../cluster/acks.ts'
 import type { Durability } from '../cluster/engine.ts'
 import type { Applied } from '../cluster/node.ts'
 import { ENDS } from '../core/end.ts'
-import { issuedAtOf } from '../core/identity.ts'
+import { issuedAtOf, MAX_ID } from '../core/identity.ts'
 import { Gate101Error } from '../core/errors.ts'
 import type { LiveConnection } from '../connections/connection.ts'
 import type { Hash, Selector } from '../connections/revocations.ts'
@@ -232,6 +232,8 @@ function readSelector(given: SelectorInput): Selector {
   const read = entries.filter(([name, value]) => name !== 'issuer' || value !== undefined).map(readEntry)
   const kinds = read.filter(([name]) => SELECTORS.includes(name))
   const others = read.filter(([name]) => !SELECTORS.includes(name) && !(name === 'issuer' && 'subject' in given))
+  const tooLong = read.find(([, value]) => value.length > MAX_ID)
+  if (tooLong !== undefined) throw wrong(`no ${tooLong[0]} is longer than ${MAX_ID} characters.`)
   if (kinds.length !== 1 || others.length > 0 || read.some(([, value]) => value === '')) {
     throw wrong(
       'give exactly one of { subject, issuer? }, { session }, { credential }, { connection } and { tag }, a non-empty string.',
@@ -254,7 +256,8 @@ function checkRevokeOptions(options: RevokeOptions): void {
   const entries = typeof except === 'object' && except !== null ? Object.entries(except) : []
   const [[name, value] = []] = entries
   const isOne = entries.length === 1 && (name === 'session' || name === 'connection')
-  if (!isOne || typeof value !== 'string' || value === '') throw wrong('except must be { session } or { connection }.')
+  if (!isOne || typeof value !== 'string' || value === '' || value.length > MAX_ID)
+    throw wrong('except must be { session } or { connection }.')
 }
 
 function wrong(message: string): Gate101Error {

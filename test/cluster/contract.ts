@@ -131,10 +131,10 @@ export function contract(name: string, start: () => Promise<Bench>, skip: string
       assert.deepEqual(seqs(await one.read(9, 10)), [])
     })
 
-    that('entries are bytes, up to 8 KiB', async () => {
+    that('entries are bytes, up to 32 KiB', async () => {
       const [one, two] = (await nodes(2)) as [ClusterEngine, ClusterEngine]
       const { generation } = await one.read(0, 1)
-      for (const data of [randomBytes(8192), Uint8Array.from({ length: 256 }, (_, n) => n), Uint8Array.of(0)]) {
+      for (const data of [randomBytes(32 * 1024), Uint8Array.from({ length: 256 }, (_, n) => n), Uint8Array.of(0)]) {
         const seq = await one.append(generation, data)
         const [entry] = (await two.read(seq! - 1, 1)).entries
         assert.deepEqual(Buffer.from(entry!.data), Buffer.from(data))
