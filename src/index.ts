@@ -25,6 +25,7 @@ import {
 } from './gate/routes.ts'
 import { connectionsOf, type Connections } from './gate/connections.ts'
 import { renewRoute } from './gate/renew.ts'
+import { refuseStale } from './gate/revoked.ts'
 import { revoke, type Revoked, type RevokeOptions, type SelectorInput } from './gate/revoke.ts'
 import { ticketRoute, type TicketPath } from './gate/ticket.ts'
 import type { Library } from './upgrade/handover.ts'
@@ -171,7 +172,10 @@ export interface Gate<Context = IncomingMessage, Claims = unknown> {
   connection(req: IncomingMessage, ws?: WebSocket): Connection<Claims> | undefined
   /** All open connections. */
   readonly connections: Connections<Claims>
-  /** Whether handshakes can be let in: false while it closes, and while it does not know what the cluster knows. For readiness probes. */
+  /**
+   * Whether handshakes can be let in: false while it closes, and while it does not know what the cluster knows, unless it lets people
+   * in all the same (`dangerouslyAcceptWhenStale`). For readiness probes.
+   */
   readonly ready: boolean
   /**
    * Asks the door with no network and returns the decision as data, with its trace. Counts nowhere, opens nothing.
@@ -227,7 +231,7 @@ export function createGate<Context = IncomingMessage, Claims = unknown>(
     },
     connections: connectionsOf(() => state),
     get ready() {
-      return !state.closing && state.cluster?.node.lost === undefined
+      return !state.closing && refuseStale(state) === undefined
     },
     inject: (request) => inject(state, request) as Promise<Injected<Claims>>,
     phase: (req) => runOf(req, gate)?.phase,

@@ -25,7 +25,7 @@ export interface InstrumentOptions {
 }
 
 /** What is used of a gate, whatever its framework is. */
-export type Instrumented = Pick<Gate, 'on'> & { readonly connections: { readonly size: number } }
+export type Instrumented = Pick<Gate, 'on' | 'ready'> & { readonly connections: { readonly size: number } }
 
 type Off = () => void
 
@@ -93,12 +93,16 @@ function instrumentsOf(meter: Meter) {
       'change',
       'This node knows all that the cluster knows, or does not any more.',
     ),
+    stale: meter.createUpDownCounter('ws_cluster_stale', {
+      unit: '{node}',
+      description: 'Nodes that do not know all that the cluster knows.',
+    }),
     renewals: counter('ws_renewals', 'renewal', 'Connections that went on with a new identity.'),
   }
 }
 
 function recordMetrics(gate: Instrumented, meter: Meter): Off[] {
-  const { handshakes, decision, open, life, tickets, revocations, lag, rechecks, renewals, cluster } =
+  const { handshakes, decision, open, life, tickets, revocations, lag, rechecks, renewals, ...cluster } =
     instrumentsOf(meter)
   const decided = (ms: number, outcome: string, reason?: string): void => {
     handshakes.add(1, reason === undefined ? { outcome } : { outcome, reason })
@@ -131,8 +135,28 @@ function recordMetrics(gate: Instrumented, meter: Meter): Off[] {
     }),
     gate.on('rechecked', ({ outcome, why }) => rechecks.add(1, { outcome, why })),
     gate.on('renewed', ({ by }) => renewals.add(1, { by })),
-    gate.on('cluster', ({ outcome, why }) => cluster.add(1, why === undefined ? { outcome } : { outcome, why })),
     () => opened(-counted),
+    ...recordCluster(gate, cluster),
+  ]
+}
+
+function recordCluster(
+  gate: Instrumented,
+  { cluster, stale }: Pick<ReturnType<typeof instrumentsOf>, 'cluster' | 'stale'>,
+): Off[] {
+  let counted = 0
+  const isStale = (is: number): void => {
+    if (is !== counted) stale.add(is - counted)
+    counted = is
+  }
+  // What it has lost before this was called it has said to nobody.
+  if (!gate.ready) isStale(1)
+  return [
+    gate.on('cluster', ({ outcome, why }) => {
+      cluster.add(1, why === undefined ? { outcome } : { outcome, why })
+      if (outcome !== 'forged') isStale(outcome === 'lost' ? 1 : 0)
+    }),
+    () => isStale(0),
   ]
 }
 

@@ -159,6 +159,26 @@ describe('metrics: the numbers are those of what was done', () => {
     })
   })
 
+  it('the cluster: whether this node knows all, also where it has not since before it was listened to', async () => {
+    await using world = await createWorld()
+    await using sdk = createSdk()
+    const stale = async (): Promise<unknown> => (await sdk.numbers())['ws_cluster_stale']
+    const isReady = (): boolean => world.gate.ready
+    world.isCut = true
+    await world.until(() => !isReady())
+    const stop = instrument(world.gate, sdk.providers)
+    assert.equal(await stale(), 1)
+    for (const isCut of [false, true, false]) {
+      world.isCut = isCut
+      await world.until(() => isReady() !== isCut)
+      assert.equal(await stale(), isCut ? 1 : 0)
+    }
+    world.isCut = true
+    await world.until(() => !isReady())
+    stop()
+    assert.equal(await stale(), 0)
+  })
+
   it('renewals: by HTTP, by a message, by a re-check', async () => {
     await using world = await createWorld()
     await using sdk = createSdk()
