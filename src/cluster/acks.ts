@@ -1,6 +1,5 @@
 import type { Clock } from '../core/clock.ts'
 import type { AckMessage, Standing } from './messages.ts'
-import type { Written } from './writer.ts'
 
 /** So long a node may take to say that it has carried out an entry (ms). */
 const DEADLINE = 5000
@@ -26,21 +25,55 @@ export interface AcksParts {
 /** Hears what the others say about entries. */
 export class Acks {
   readonly #parts: AcksParts
-  readonly #listening = new Set<Listening>()
+  readonly #listening = new Map<string, Listening>()
+  /** How often it has looked, or begun to. */
+  #looks = 0
+  #isLooking = false
+  #isPlanned = false
 
   constructor(parts: AcksParts) {
     this.#parts = parts
   }
 
   hear(message: AckMessage): void {
-    for (const one of this.#listening) one.hear(message)
+    this.#listening.get(message.entry)?.hear(message)
   }
 
-  /** To be called before the entry is written: the first may answer before the writer knows its number. */
-  listen(): Listening {
-    const listening = new Listening(this.#parts, () => void this.#listening.delete(listening))
-    this.#listening.add(listening)
+  /** To be called before the entry is written: the first may answer before its writer knows that it is. */
+  listen(entry: string): Listening {
+    const stop = (): void => void this.#listening.delete(entry)
+    const look = (): number => {
+      // One that has begun already says nothing of what was written since.
+      const next = this.#looks + 1
+      if (!this.#isLooking) void this.#look()
+      return next
+    }
+    const listening = new Listening(this.#parts.clock, entry, look, stop)
+    this.#listening.set(entry, listening)
     return listening
+  }
+
+  /** For all who wait, and again and again while somebody does. */
+  async #look(): Promise<void> {
+    const { roll, known, clock } = this.#parts
+    this.#isLooking = true
+    this.#looks += 1
+    const look = this.#looks
+    const called = await roll().then(
+      (there) => ({ there, isCalled: true }),
+      // Who cannot be seen now may be there all the same.
+      () => ({ there: known(), isCalled: false }),
+    )
+    this.#isLooking = false
+    for (const one of this.#listening.values()) one.see(look, called.there, called.isCalled)
+    const waiting = [...this.#listening.values()].filter((one) => one.isWaiting)
+    if (waiting.some((one) => one.since > look)) return await this.#look()
+    if (waiting.length === 0 || this.#isPlanned) return
+    this.#isPlanned = true
+    clock.after(LOOK_EVERY, () => {
+      this.#isPlanned = false
+      if (!this.#isLooking) void this.#look()
+    })
   }
 }
 
@@ -51,57 +84,60 @@ interface Heard {
 
 /** Waits until the others have carried out one entry. */
 export class Listening {
-  readonly #parts: AcksParts
+  readonly #clock: Clock
+  readonly #entry: string
+  readonly #look: () => number
   readonly #began = performance.now()
-  readonly #heard: Heard[] = []
+  readonly #heard = new Map<string, Heard>()
   /** Nodes that have carried it out by their reports: what they said of it may be lost, or still on its way. */
   readonly #passed = new Map<string, { readonly lagMs: number; looks: number }>()
   readonly stop: () => void
-  #written: Written | undefined
   #expected: readonly Standing[] = []
   #isCalled = false
-  #done: () => void = () => undefined
+  #done: (() => void) | undefined
+  /** The first look that says something about it. */
+  since = Infinity
 
-  constructor(parts: AcksParts, stop: () => void) {
-    this.#parts = parts
+  constructor(clock: Clock, entry: string, look: () => number, stop: () => void) {
+    this.#clock = clock
+    this.#entry = entry
+    this.#look = look
     this.stop = stop
   }
 
+  /** The entry is written, and not all have said that it is carried out. */
+  get isWaiting(): boolean {
+    return this.#done !== undefined
+  }
+
   hear(message: AckMessage): void {
-    this.#heard.push({ message, lagMs: performance.now() - this.#began })
+    if (!this.#heard.has(message.node))
+      this.#heard.set(message.node, { message, lagMs: performance.now() - this.#began })
     this.#check()
   }
 
   /** One for each node that is there. Never rejects. */
-  async of(written: Written): Promise<readonly Ack[]> {
-    this.#written = written
+  async written(): Promise<readonly Ack[]> {
     await new Promise<void>((resolve) => {
-      const cancel = this.#parts.clock.after(DEADLINE, resolve)
-      let isOver = false
+      const cancel = this.#clock.after(DEADLINE, resolve)
       this.#done = () => {
-        isOver = true
         cancel()
         resolve()
       }
-      const again = (): void => {
-        if (!isOver) void this.#look().then(() => this.#parts.clock.after(LOOK_EVERY, again))
-      }
-      again()
+      this.since = this.#look()
     })
+    this.#done = undefined
     this.stop()
     return this.#expected.map(({ node }) => this.#ackOf(node))
   }
 
-  async #look(): Promise<void> {
-    try {
-      this.#expected = await this.#parts.roll()
-      this.#isCalled = true
-    } catch {
-      // Who cannot be seen now may be there all the same.
-      if (!this.#isCalled) this.#expected = this.#parts.known()
-    }
+  /** @param isCalled - these are there now; otherwise they were a moment ago. */
+  see(look: number, there: readonly Standing[], isCalled: boolean): void {
+    if (look < this.since) return
+    if (isCalled || !this.#isCalled) this.#expected = there
+    this.#isCalled ||= isCalled
     for (const { node, done } of this.#expected) {
-      if (this.#written === undefined || !done.includes(this.#written.id)) continue
+      if (!done.includes(this.#entry)) continue
       const passed = this.#passed.get(node) ?? { lagMs: performance.now() - this.#began, looks: 0 }
       passed.looks += 1
       this.#passed.set(node, passed)
@@ -110,19 +146,15 @@ export class Listening {
   }
 
   #check(): void {
-    if (this.#isCalled && this.#expected.every(({ node }) => this.#isDone(node))) this.#done()
+    if (this.#isCalled && this.#expected.every(({ node }) => this.#isDone(node))) this.#done?.()
   }
 
   #isDone(node: string): boolean {
-    return this.#messageOf(node) !== undefined || (this.#passed.get(node)?.looks ?? 0) > 1
-  }
-
-  #messageOf(node: string): Heard | undefined {
-    return this.#heard.find(({ message }) => message.node === node && message.entry === this.#written?.id)
+    return this.#heard.has(node) || (this.#passed.get(node)?.looks ?? 0) > 1
   }
 
   #ackOf(node: string): Ack {
-    const heard = this.#messageOf(node)
+    const heard = this.#heard.get(node)
     if (heard !== undefined) return { node, done: heard.message, lagMs: heard.lagMs }
     return { node, done: null, lagMs: this.#passed.get(node)?.lagMs ?? null }
   }

@@ -65,8 +65,19 @@ export interface ReadyEntry {
   readonly until: number
 }
 
+/** Entries are about to be taken away, because nobody can come any more with what they are about. */
+export interface TrimmedEntry {
+  readonly type: 'trimmed'
+  readonly id: string
+  /** The last one of them. */
+  readonly upTo: number
+  /** What the log was up to there: who reads it later knows that nothing else was taken away. */
+  readonly tally: string
+  readonly until: number
+}
+
 /** What is to be in the log. */
-export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry
+export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry | TrimmedEntry
 
 /** The same, as it stands there. */
 export type LoggedEntry = Exclude<Entry, RevokeEntry> | WrittenRevokeEntry
@@ -75,7 +86,7 @@ export type LoggedEntry = Exclude<Entry, RevokeEntry> | WrittenRevokeEntry
 export type Opened = LoggedEntry | 'forged' | 'unreadable'
 
 const VERSION = 1
-const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready']
+const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready', 'trimmed']
 
 /** What is sealed for one log opens in no other: an old entry that somebody puts into a newer one is a forged one. */
 export function sealEntry(sealer: Sealer, generation: string, entry: LoggedEntry): Uint8Array {

@@ -1,9 +1,12 @@
 import type { Clock } from '../core/clock.ts'
 import type { ClusterEngine, LogEntry, LogPage } from './engine.ts'
 import { afterEntry, beginningOf, follow, readAfter, type Position } from './follow.ts'
+import { Tally } from './tally.ts'
 import { PATIENCE, within } from './within.ts'
 
 const BATCH = 500
+/** By so much an engine may set its clock back (ms). */
+const AGE_TOLERANCE = 5000
 
 /** What came of looking at the log. */
 export type Look =
@@ -30,9 +33,10 @@ export interface FollowerParts {
 export class Follower {
   readonly #parts: FollowerParts
   #position: Position | undefined
-  /** How old the log was, and when that was known. */
+  #tally = new Tally(0)
+  /** How old the log was, and when that was known, by a clock that nobody sets. */
   #age = 0
-  #agedAt = 0
+  #agedAt = performance.now()
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
@@ -44,7 +48,12 @@ export class Follower {
 
   /** How old the log is, by the engine's clock (ms). */
   get age(): number {
-    return this.#age + Math.max(0, this.#parts.clock.now() - this.#agedAt)
+    return this.#age + (performance.now() - this.#agedAt)
+  }
+
+  /** What was read of this log. */
+  get tally(): Tally {
+    return this.#tally
   }
 
   /** Reads to the end. Rejects where the engine does. */
@@ -55,21 +64,32 @@ export class Follower {
       const at = clock.now()
       const after = this.#position === undefined ? 0 : readAfter(this.#position)
       // oxlint-disable-next-line no-await-in-loop -- one part after the other
+      const age = this.#position === undefined ? 0 : this.age
       const page = await this.#read(after, BATCH)
       if (this.#position === undefined) return this.#begin(page, 'joining')
-      const followed = follow(this.#position, page)
+      // Somebody has made it younger than it is: then what is old in it would look new.
+      const isSetBack = page.generation === this.#position.generation && page.age < age - AGE_TOLERANCE
+      const followed = isSetBack ? ({ type: 'lost', why: 'rewound' } as const) : follow(this.#position, page)
       // oxlint-disable-next-line no-await-in-loop -- one part after the other
       if (followed.type === 'lost') return await this.#lose(followed.why, page)
-      skipped ||= followed.skipped
+      if (followed.skipped) {
+        skipped = true
+        this.#tally = new Tally(followed.position.seq)
+      }
       this.#position = followed.position
       // oxlint-disable-next-line no-await-in-loop -- in order
       for (const entry of followed.fresh) if (!(await this.#take(entry, page.age))) return { type: 'unreadable' }
-      if (!followed.more) return { type: 'fresh', at, skipped }
+      if (followed.more) continue
+      // What was taken away before it was read was taken by none of the nodes.
+      if (!this.#tally.isProven) return await this.#lose('gap', page)
+      this.#tally.forget(page.floor)
+      return { type: 'fresh', at, skipped }
     }
   }
 
   #begin(page: LogPage, why: Extract<Look, { type: 'begun' }>['why']): Look {
     this.#position = beginningOf(page)
+    this.#tally = new Tally(page.floor)
     return { type: 'begun', page, why }
   }
 
@@ -85,7 +105,7 @@ export class Follower {
     const { engine, clock } = this.#parts
     const page = await within(clock, PATIENCE, engine.read(after, limit))
     this.#age = page.age
-    this.#agedAt = clock.now()
+    this.#agedAt = performance.now()
     return page
   }
 
@@ -93,6 +113,7 @@ export class Follower {
     const position = this.#position
     if (position === undefined || !(await this.#parts.apply(entry, position.generation, age))) return false
     this.#position = afterEntry(position, entry)
+    this.#tally.add(entry)
     return true
   }
 }

@@ -63,6 +63,8 @@ export interface Standing {
   readonly told: boolean
   /** The number of the last entry that it has applied. */
   readonly seq: number
+  /** What the log was up to that one; undefined where it does not know. */
+  readonly tally: string | undefined
   /** The last entries of others that it has carried out, by their ids. */
   readonly done: readonly string[]
   readonly connections: number

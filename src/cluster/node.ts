@@ -9,7 +9,7 @@ import { Questions, type Answers, type QuestionParts } from './questions.ts'
 import { Roll } from './roll.ts'
 import { Trimmer } from './trimmer.ts'
 import { PATIENCE, within } from './within.ts'
-import { Writer, type WriterParts, type Written } from './writer.ts'
+import { Writer, type WriterParts } from './writer.ts'
 
 /** How often a node looks at the log, and says that it is there (ms). */
 const BEAT = 1000
@@ -70,6 +70,8 @@ export class ClusterNode {
   #settledAt = Infinity
   /** The log that was followed is lost, or the front of it. */
   #hasMissed = false
+  /** Another node says that the log was something else. */
+  #isDeceived = false
   /** What its clock has said last, and how often it was set back. */
   #latest = 0
   #setBacks = 0
@@ -100,7 +102,7 @@ export class ClusterNode {
     this.#roll = new Roll(parts)
     this.#acks = new Acks({ clock, roll: () => this.#roll.read(), known: () => this.#roll.known })
     this.#questions = new Questions(parts)
-    this.#trimmer = new Trimmer(parts)
+    this.#trimmer = new Trimmer({ ...parts, newId, tallyAt: (seq) => this.#follower.tally.at(seq) })
   }
 
   /** What a revocation survives; undefined until the engine was reached. */
@@ -127,10 +129,10 @@ export class ClusterNode {
   }
 
   /** Rejects where the entry is not surely written; it is written later then. */
-  async write(entry: Entry): Promise<Written> {
+  async write(entry: Entry): Promise<void> {
     this.#seen.set(entry.id, entry.until)
     await within(this.#parts.clock, PATIENCE, this.#first).catch(() => undefined)
-    return await this.#writer.write(this.#follower.position?.generation, entry)
+    await this.#writer.write(this.#follower.position?.generation, entry)
   }
 
   newId(): string {
@@ -144,9 +146,9 @@ export class ClusterNode {
     within(clock, PATIENCE, engine.say(message)).catch(() => undefined)
   }
 
-  /** Hears from now on what the others say about entries. */
-  listen(): Listening {
-    return this.#acks.listen()
+  /** Hears from now on what the others say about this entry. */
+  listen(entry: string): Listening {
+    return this.#acks.listen(entry)
   }
 
   async ask(question: unknown): Promise<Answers> {
@@ -271,18 +273,17 @@ export class ClusterNode {
 
   /** It has read to the end. @param there - who was there before. */
   async #keepUp(at: number, there: readonly Standing[]): Promise<void> {
-    const { name, engine, clock } = this.#parts
+    const { name, clock } = this.#parts
     const { generation = '', seq = 0 } = this.#follower.position ?? {}
-    if (this.#writer.misses(seq)) {
-      // Nobody else may have seen it.
-      this.#why = 'rewound'
-      return await within(clock, PATIENCE, engine.restart(generation))
-    }
+    // Nobody else may have seen what is not there.
+    if (this.#writer.misses(seq)) return await this.#restart(generation)
+    if (this.#isDeceived || this.#isContradicted(there)) return await this.#restart(generation)
     if (this.#hasMissed) this.#parts.missed()
     this.#hasMissed = false
     await this.#parts.caughtUp(this.#why !== undefined || this.#cause !== undefined)
     await this.#writer.settle(generation)
     const others = await this.#callRoll()
+    if (this.#isContradicted(others)) return await this.#restart(generation)
     const haveTold = (all: readonly Standing[]): boolean =>
       all.every((one) => one.generation === generation && one.told)
     if (this.#why !== undefined && haveTold(others) && clock.now() >= this.#settledAt) {
@@ -295,6 +296,23 @@ export class ClusterNode {
     this.#forget()
   }
 
+  /** Whether one of them has read something else under the same numbers. */
+  #isContradicted(others: readonly Standing[]): boolean {
+    const { tally, position } = this.#follower
+    return others.some(({ generation, seq, tally: theirs }) => {
+      const own = generation === position?.generation ? tally.at(seq) : undefined
+      return own !== undefined && theirs !== undefined && own !== theirs
+    })
+  }
+
+  /** All tell what they remember, into a log that begins anew. */
+  async #restart(generation: string): Promise<void> {
+    const { engine, clock } = this.#parts
+    this.#isDeceived = false
+    this.#why = 'rewound'
+    await within(clock, PATIENCE, engine.restart(generation))
+  }
+
   async #callRoll(): Promise<readonly Standing[]> {
     return await this.#roll.call(this.#standing())
   }
@@ -302,7 +320,8 @@ export class ClusterNode {
   #standing(): Omit<Standing, 'node' | 'beat' | 'isLeaving'> {
     const { generation = '', seq = 0 } = this.#follower.position ?? {}
     const told = this.#writer.hasTold(generation)
-    return { generation, told, seq, done: this.#done, connections: this.#parts.connections() }
+    const { value: tally } = this.#follower.tally
+    return { generation, told, seq, tally, done: this.#done, connections: this.#parts.connections() }
   }
 
   #forget(): void {
@@ -325,11 +344,18 @@ export class ClusterNode {
     this.#seen.set(entry.id, entry.until)
     if (entry.type === 'session') this.#parts.sessionGone(entry)
     if (entry.type === 'held') this.#parts.hold(entry)
+    if (entry.type === 'trimmed' && !this.#follower.tally.agrees(entry.upTo, entry.tally)) this.#isDeceived = true
     if (entry.type !== 'revoke') return true
-    const applied = await this.#parts.revoke(entry, entry.late + Math.max(0, age - entry.written))
+    const applied = await this.#parts.revoke(entry, this.#delayOf(entry, age))
     this.#done = [...this.#done.slice(1 - REPORTED), entry.id]
     await this.#acknowledge(applied, entry.id)
     return true
+  }
+
+  /** The smaller of two: whoever sets one clock forward spares nobody by it. */
+  #delayOf({ at, late, written }: WrittenRevokeEntry, age: number): number {
+    const byEngine = late + Math.max(0, age - written)
+    return Math.min(byEngine, Math.max(0, this.#parts.clock.now() - at))
   }
 
   async #acknowledge(applied: Applied, entry: string): Promise<void> {

@@ -1,5 +1,8 @@
 import type { Clock } from '../core/clock.ts'
 import type { ClusterEngine } from './engine.ts'
+import { sealEntry } from './entries.ts'
+import type { Sealer } from './sealer.ts'
+import { TALLY_STEP } from './tally.ts'
 import { PATIENCE, within } from './within.ts'
 
 const TRIM_EVERY = 60_000
@@ -7,10 +10,16 @@ const TRIM_EVERY = 60_000
 const MARGIN = 60 * 60_000
 /** A log shorter than this is not worth moving entries in it. */
 const MIN_LENGTH = 1000
+/** So many at a time are looked through for those that are to be moved. */
+const BLOCK = 4 * TALLY_STEP
 
 export interface TrimmerParts {
   readonly engine: Pick<ClusterEngine, 'append' | 'read' | 'trim'>
   readonly clock: Clock
+  readonly sealer: Sealer
+  readonly newId: () => string
+  /** What the log was up to this entry. */
+  readonly tallyAt: (seq: number) => string | undefined
 }
 
 /** Takes away the front of the log, where nobody can still come with what it is about. One node does it for all. */
@@ -41,38 +50,46 @@ export class Trimmer {
    * @param applied - all who are there have applied the entries up to this one: clocks may be wrong about the others.
    */
   async trim(generation: string, applied: number): Promise<void> {
-    const { clock, engine } = this.#parts
-    const now = clock.now()
+    const now = this.#parts.clock.now()
     if (Math.abs(now - this.#trimmedAt) < TRIM_EVERY) return
     this.#trimmedAt = now
     const isDead = (until: number): boolean => until + MARGIN <= now
-    const dead = this.#untils.filter(isDead).length
-    if (dead === 0) return
     const alive = this.#untils.findIndex((until) => !isDead(until))
     const front = alive === -1 ? this.#untils.length - 1 : alive
-    const known = Math.min(front, applied - this.#floor)
-    if (front > 0) await this.#trim(generation, known)
+    const upTo = Math.min(this.#floor + front, applied)
+    const step = upTo - (upTo % TALLY_STEP)
+    if (step > this.#floor) return await this.#trimTo(generation, step)
     // What lives long must not keep all that has come after it.
-    else if (this.#untils.length > MIN_LENGTH && dead > this.#untils.length / 2)
-      await this.#moveFirst(generation, engine)
+    const dead = this.#untils.length > MIN_LENGTH ? this.#untils.filter(isDead).length : 0
+    if (dead > this.#untils.length / 2 && this.#floor + BLOCK <= applied) await this.#moveBlock(generation, isDead)
   }
 
-  async #trim(generation: string, count: number): Promise<void> {
-    if (count <= 0) return
+  /** It is said before it is done: whoever finds them gone must know that it was one of us. */
+  async #trimTo(generation: string, upTo: number): Promise<void> {
+    const { clock, engine, sealer, newId, tallyAt } = this.#parts
+    const tally = tallyAt(upTo)
+    if (tally === undefined) return
+    const entry = { type: 'trimmed', id: newId(), upTo, tally, until: clock.now() } as const
+    const seq = await within(clock, PATIENCE, engine.append(generation, sealEntry(sealer, generation, entry)))
+    if (seq === undefined) return
+    await within(clock, PATIENCE, engine.trim(generation, upTo))
+    this.#untils.splice(0, upTo - this.#floor)
+    this.#floor = upTo
+  }
+
+  /** To the end, as they are: they were applied everywhere, and are known by their ids. */
+  async #moveBlock(generation: string, isDead: (until: number) => boolean): Promise<void> {
     const { clock, engine } = this.#parts
-    await within(clock, PATIENCE, engine.trim(generation, this.#floor + count))
-    this.#floor += count
-    this.#untils.splice(0, count)
-  }
-
-  /** To the end, as it is: it was applied everywhere, and is known by its id. */
-  async #moveFirst(generation: string, engine: TrimmerParts['engine']): Promise<void> {
-    const { clock } = this.#parts
-    const { entries } = await within(clock, PATIENCE, engine.read(this.#floor, 1))
-    const [first] = entries
-    if (first?.seq !== this.#floor + 1) return
-    const seq = await within(clock, PATIENCE, engine.append(generation, first.data))
-    if (seq !== undefined) await this.#trim(generation, 1)
+    const floor = this.#floor
+    const upTo = floor + BLOCK - ((floor + BLOCK) % TALLY_STEP)
+    const page = await within(clock, PATIENCE, engine.read(floor, upTo - floor))
+    if (page.generation !== generation || page.floor !== floor || page.entries.length < upTo - floor) return
+    for (const { seq, data } of page.entries) {
+      if (isDead(this.#untils[seq - floor - 1] ?? Infinity)) continue
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      if ((await within(clock, PATIENCE, engine.append(generation, data))) === undefined) return
+    }
+    await this.#trimTo(generation, upTo)
     this.#trimmedAt = 0
   }
 }

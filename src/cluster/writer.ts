@@ -9,13 +9,6 @@ const MAX_WAITING = 1000
 /** So many fit into one entry, with what they spare. */
 const HELD_IN_ONE = 30
 
-/** Where an entry stands. */
-export interface Written {
-  readonly generation: string
-  readonly seq: number
-  readonly id: string
-}
-
 export interface WriterParts {
   readonly engine: Pick<ClusterEngine, 'append'>
   readonly clock: Clock
@@ -61,10 +54,10 @@ export class Writer {
   }
 
   /** Rejects where it is not surely written; then it is kept, and written later. */
-  async write(generation: string | undefined, entry: Entry): Promise<Written> {
+  async write(generation: string | undefined, entry: Entry): Promise<void> {
     try {
       if (generation === undefined) throw new Error('The log was not reached yet.')
-      return { generation, seq: await this.#append(generation, entry), id: entry.id }
+      await this.#append(generation, entry)
     } catch (error) {
       this.#keep(entry)
       throw error

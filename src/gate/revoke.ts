@@ -156,10 +156,10 @@ async function share(
   const node = state.cluster?.node
   // No other node has a connection that is here.
   if (node === undefined || ('connection' in selector && select(state.registry, selector).length > 0)) return HERE_ALONE
-  const others = node.listen()
+  const id = node.newId()
+  const others = node.listen(id)
   try {
-    const id = node.newId()
-    const written = await node.write({
+    await node.write({
       type: 'revoke',
       id,
       selector,
@@ -168,7 +168,7 @@ async function share(
       at,
       until,
     })
-    return { acks: await others.of(written), durable: node.durable ?? 'memory' }
+    return { acks: await others.written(), durable: node.durable ?? 'memory' }
   } catch (cause) {
     others.stop()
     const message =

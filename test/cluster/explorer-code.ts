@@ -16,8 +16,8 @@ export interface Code {
   readonly end: typeof import('../../src/core/end.ts')
 }
 
-/** A safeguard, and the line that is there without it. */
-export interface Without {
+/** A line of a safeguard, and the one that is there without it. */
+export interface Change {
   readonly file: string
   readonly line: string
   readonly instead: string
@@ -42,17 +42,19 @@ export async function realCode(): Promise<Code> {
 }
 
 /** The code without a safeguard. @returns what takes the copy away, too. */
-export async function codeWithout({ file, line, instead }: Without): Promise<{ code: Code; remove: () => void }> {
+export async function codeWithout(changes: readonly Change[]): Promise<{ code: Code; remove: () => void }> {
   const home = mkdtempSync(join(tmpdir(), 'gate101-explorer-'))
   const remove = (): void => rmSync(home, { recursive: true, force: true })
   try {
     cpSync(SRC, join(home, 'src'), { recursive: true })
     writeFileSync(join(home, 'package.json'), '{ "type": "module" }')
     symlinkSync(join(SRC, '..', 'node_modules'), join(home, 'node_modules'))
-    const path = join(home, 'src', file)
-    const parts = readFileSync(path, 'utf8').split(line)
-    if (parts.length !== 2) throw new Error(`${file} does not hold once: ${line}`)
-    writeFileSync(path, parts.join(instead))
+    for (const { file, line, instead } of changes) {
+      const path = join(home, 'src', file)
+      const parts = readFileSync(path, 'utf8').split(line)
+      if (parts.length !== 2) throw new Error(`${file} does not hold once: ${line}`)
+      writeFileSync(path, parts.join(instead))
+    }
     return { code: await load(join(home, 'src')), remove }
   } catch (error) {
     remove()

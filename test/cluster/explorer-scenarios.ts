@@ -39,6 +39,21 @@ const dial = (world: ExplorerWorld, node: () => Explored | undefined): Action =>
 const revoke = (world: ExplorerWorld, node: Explored, session = 's'): Action =>
   act(`revoke ${session}`, () => world.revoke(node, session))
 
+/** It is away when somebody is revoked, and comes back when that is in the log no more. */
+const away = (world: ExplorerWorld, a: Explored, b: Explored, fault: Action): readonly Action[] => [
+  act('cut b', () => b.engine.hang()),
+  revoke(world, a),
+  revoke(world, a, 'other'),
+  fault,
+  pass(world, 2500),
+  pass(world, 2500),
+  act('b is back', () => b.engine.heal()),
+  pass(world, 1000),
+  pass(world, 1000),
+  pass(world, 1000),
+  dial(world, () => b),
+]
+
 /** What can cross what. `s` is the session that is out. */
 export const SCENARIOS = {
   'a handshake on one node, a revocation on the other': explorable(
@@ -161,19 +176,39 @@ export const SCENARIOS = {
     { deviations: 1, most: 500 },
     ['a', 'b'],
     /^(a append|a read|b (restart|app))$/,
-    (world, a, b) => [
-      act('cut b', () => b.engine.hang()),
-      revoke(world, a),
-      revoke(world, a, 'other'),
-      act('lose the first', () => world.memory.lose(world.memory.page.last - 1)),
-      pass(world, 2500),
-      pass(world, 2500),
-      act('b is back', () => b.engine.heal()),
-      pass(world, 1000),
-      pass(world, 1000),
-      pass(world, 1000),
-      dial(world, () => b),
-    ],
+    (world, a, b) =>
+      away(
+        world,
+        a,
+        b,
+        act('lose the first', () => world.memory.lose(world.memory.page.last - 1)),
+      ),
+  ),
+
+  'an entry is written over': explorable(
+    { deviations: 1, most: 500 },
+    ['a', 'b'],
+    /^(a append|a read|b (restart|app))$/,
+    (world, a, b) =>
+      away(
+        world,
+        a,
+        b,
+        act('garble the first', () => world.memory.garble(world.memory.page.last - 1)),
+      ),
+  ),
+
+  'the front of the log is taken away': explorable(
+    { deviations: 1, most: 500 },
+    ['a', 'b'],
+    /^(a append|a read|b (restart|app))$/,
+    (world, a, b) =>
+      away(
+        world,
+        a,
+        b,
+        act('take them away', () => world.memory.takeAway()),
+      ),
   ),
 } as const satisfies Record<string, Explorable>
 

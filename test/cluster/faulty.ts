@@ -33,6 +33,7 @@ export class FaultyMemory {
   /** Numbers in the hub's log: those that are gone as if they had never been, and those that are missing. */
   #rewound: number[] = []
   #missing = new Set<number>()
+  #garbled = new Set<number>()
   hub: Hub
 
   constructor(clock: Clock) {
@@ -52,6 +53,7 @@ export class FaultyMemory {
     this.hub = new Hub(this.#clock, memoryTicketStore(this.#clock))
     this.#rewound = []
     this.#missing = new Set()
+    this.#garbled = new Set()
     if (keepReports) for (const { node, data } of before.reports()) this.hub.report(node, data, 10_000)
     for (const engine of this.#engines) await engine.reopen()
   }
@@ -72,6 +74,17 @@ export class FaultyMemory {
     this.#missing.add(this.#toHub(seq))
   }
 
+  /** Somebody who is none of the nodes has taken away all that is in it. */
+  takeAway(): void {
+    const { generation, last } = this.hub.read(0, 0)
+    this.hub.trim(generation, last)
+  }
+
+  /** Somebody has written over it. */
+  garble(seq: number): void {
+    this.#garbled.add(this.#toHub(seq))
+  }
+
   get page(): LogPage {
     return this.read(0, Infinity)
   }
@@ -80,7 +93,10 @@ export class FaultyMemory {
     const page = this.hub.read(0, Infinity)
     const entries = page.entries
       .filter(({ seq }) => !this.#rewound.includes(seq) && !this.#missing.has(seq))
-      .map(({ seq, data }) => ({ seq: this.#fromHub(seq), data }))
+      .map(({ seq, data }) => ({
+        seq: this.#fromHub(seq),
+        data: this.#garbled.has(seq) ? data.map((byte) => byte ^ 1) : data,
+      }))
       .filter(({ seq }) => seq > after)
     return {
       ...page,
@@ -103,6 +119,7 @@ export class FaultyMemory {
     if (generation !== this.hub.read(0, 0).generation) return
     this.#rewound = []
     this.#missing = new Set()
+    this.#garbled = new Set()
     this.hub.restart(generation)
   }
 

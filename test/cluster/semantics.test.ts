@@ -89,6 +89,23 @@ describe('a revocation on every node', () => {
   )
 
   it(
+    'may be one of a thousand at once: all are answered, and the reports are read for all together',
+    trio(async (world, [a, b]) => {
+      await b.dial('ann')
+      const before = a.engine.asked.get('reports') ?? 0
+      const sessions = [...Array.from({ length: 1000 }, (_, n) => `s-${n}`), 's-ann']
+      const revoking = sessions.map((session) => a.gate.revoke({ session }))
+      const all = await Promise.all(revoking.map((one) => resolved(world, 5000, one)))
+      assert.deepEqual(
+        all.filter((one) => unheard(one).length > 0 || one.nodes.length !== 3),
+        [],
+      )
+      assert.equal(all.at(-1)?.closed, 1)
+      assert.ok((a.engine.asked.get('reports') ?? 0) - before < 100)
+    }),
+  )
+
+  it(
     'is seen within a second where nobody is woken',
     trio(async (world, [a, b]) => {
       await b.dial('ann')
