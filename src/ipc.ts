@@ -1,6 +1,7 @@
 import { isMainThread, parentPort } from 'node:worker_threads'
 import type { ClusterEngine } from './cluster/engine.ts'
-import { ipcEngine, type Channel } from './cluster/ipc/engine.ts'
+import type { Channel } from './cluster/ipc/calls.ts'
+import { ipcEngine } from './cluster/ipc/engine.ts'
 import { IpcServer, type Send } from './cluster/ipc/server.ts'
 import { systemClock } from './core/clock.ts'
 import { Gate101Error } from './core/errors.ts'

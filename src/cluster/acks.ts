@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import type { AckMessage, Standing } from './messages.ts'
+import type { AckMessage, Applied, Standing } from './messages.ts'
 
 /** So long a node may take to say that it has carried out an entry (ms). */
 const DEADLINE = 5000
@@ -9,7 +9,7 @@ const LOOK_EVERY = 250
 /** What became of an entry on another node; null where it has not said so. */
 export interface Ack {
   readonly node: string
-  readonly done: { readonly matched: number; readonly closed: number; readonly unbounded: number } | null
+  readonly done: Applied | null
   /** Milliseconds until it was known to be done; null where it is not. */
   readonly lagMs: number | null
 }
@@ -35,8 +35,8 @@ export class Acks {
     this.#parts = parts
   }
 
-  hear(message: AckMessage): void {
-    this.#listening.get(message.entry)?.hear(message)
+  hear({ node, done }: AckMessage): void {
+    for (const { entry, ...applied } of done) this.#listening.get(entry)?.hear(node, applied)
   }
 
   /** To be called before the entry is written: the first may answer before its writer knows that it is. */
@@ -78,7 +78,7 @@ export class Acks {
 }
 
 interface Heard {
-  readonly message: AckMessage
+  readonly done: Applied
   readonly lagMs: number
 }
 
@@ -110,9 +110,8 @@ export class Listening {
     return this.#done !== undefined
   }
 
-  hear(message: AckMessage): void {
-    if (!this.#heard.has(message.node))
-      this.#heard.set(message.node, { message, lagMs: performance.now() - this.#began })
+  hear(node: string, done: Applied): void {
+    if (!this.#heard.has(node)) this.#heard.set(node, { done, lagMs: performance.now() - this.#began })
     this.#check()
   }
 
@@ -155,7 +154,7 @@ export class Listening {
 
   #ackOf(node: string): Ack {
     const heard = this.#heard.get(node)
-    if (heard !== undefined) return { node, done: heard.message, lagMs: heard.lagMs }
+    if (heard !== undefined) return { node, ...heard }
     return { node, done: null, lagMs: this.#passed.get(node)?.lagMs ?? null }
   }
 }

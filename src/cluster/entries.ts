@@ -21,12 +21,20 @@ export interface RevokeEntry {
   readonly until: number
 }
 
+/** What the node that has written an entry knew of the log by then. */
+export interface Written {
+  /** How old it was, by the engine's clock (ms). */
+  readonly written: number
+  /** How long the entry was going to matter, by the clock of its node (ms). */
+  readonly lives: number
+  /** What it had read of it. */
+  readonly after?: { readonly seq: number; readonly tally: string } | undefined
+}
+
 /** The same as it is in the log: how long ago `at` was can be told from it without comparing the clocks of nodes. */
-export interface WrittenRevokeEntry extends RevokeEntry {
+export interface WrittenRevokeEntry extends RevokeEntry, Written {
   /** How long after `at` it was written, by the clock of its node. */
   readonly late: number
-  /** How old the log was then, by the engine's clock. */
-  readonly written: number
 }
 
 /** A revocation as it is remembered: what it was about cannot be read back. */
@@ -76,17 +84,24 @@ export interface TrimmedEntry {
   readonly until: number
 }
 
+/** More sessions are gone than could be told one by one. */
+export interface LogoutsEntry {
+  readonly type: 'logouts'
+  readonly id: string
+  readonly until: number
+}
+
 /** What is to be in the log. */
-export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry | TrimmedEntry
+export type Entry = RevokeEntry | HeldEntry | SessionEntry | ReadyEntry | TrimmedEntry | LogoutsEntry
 
 /** The same, as it stands there. */
-export type LoggedEntry = Exclude<Entry, RevokeEntry> | WrittenRevokeEntry
+export type LoggedEntry = (Exclude<Entry, RevokeEntry> | WrittenRevokeEntry) & Written
 
 /** What bytes of the log are: `forged` was sealed by nobody of this cluster, or for another log; `unreadable` by a newer version. */
 export type Opened = LoggedEntry | 'forged' | 'unreadable'
 
 const VERSION = 1
-const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready', 'trimmed']
+const TYPES: readonly unknown[] = ['revoke', 'held', 'session', 'ready', 'trimmed', 'logouts']
 
 /** What is sealed for one log opens in no other: an old entry that somebody puts into a newer one is a forged one. */
 export function sealEntry(sealer: Sealer, generation: string, entry: LoggedEntry): Uint8Array {

@@ -27,6 +27,8 @@ export interface FollowerParts {
    * @returns false where it cannot be read.
    */
   readonly apply: (entry: LogEntry, generation: string, age: number) => Promise<boolean>
+  /** Nobody wants to know any more. */
+  readonly isOver: () => boolean
 }
 
 /** Reads the log in order, each entry once, and sees where it is not the log that it was. */
@@ -56,11 +58,18 @@ export class Follower {
     return this.#tally
   }
 
+  /** The next look reads all that there is. */
+  beginAgain(): void {
+    this.#position = undefined
+  }
+
   /** Reads to the end. Rejects where the engine does. */
   async look(): Promise<Look> {
-    const { clock } = this.#parts
+    const { clock, isOver } = this.#parts
     let skipped = false
     for (;;) {
+      // A log may grow faster than it is read.
+      if (isOver()) throw new Error('The gate is closed.')
       const at = clock.now()
       const after = this.#position === undefined ? 0 : readAfter(this.#position)
       // oxlint-disable-next-line no-await-in-loop -- one part after the other

@@ -1,14 +1,22 @@
 import type { Sealer } from './sealer.ts'
 
-/** A node has carried out the entry. */
-export interface AckMessage {
-  readonly type: 'ack'
-  readonly node: string
-  /** Of the entry: its number may be another one's, where the engine has lost the end of its log. */
-  readonly entry: string
+/** What one revocation did on one node. */
+export interface Applied {
   readonly matched: number
   readonly closed: number
   readonly unbounded: number
+}
+
+/** The same, with the id of the entry: its number may be another one's, where the engine has lost the end of its log. */
+export interface Done extends Applied {
+  readonly entry: string
+}
+
+/** A node has carried out these entries. */
+export interface AckMessage {
+  readonly type: 'ack'
+  readonly node: string
+  readonly done: readonly Done[]
 }
 
 /** Asks all nodes about their connections. */
@@ -59,7 +67,7 @@ export function openMessage(sealer: Sealer, data: Uint8Array): Message | undefin
 export interface Standing {
   readonly node: string
   readonly generation: string
-  /** It has told all that it remembers in this generation. */
+  /** It has told all that it remembers in this generation, up to `seq`. */
   readonly told: boolean
   /** The number of the last entry that it has applied. */
   readonly seq: number

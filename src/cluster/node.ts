@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../core/clock.ts'
 import { Acks, type Listening } from './acks.ts'
+import { Applier, isSame, type ApplierParts } from './applier.ts'
 import type { ClusterEngine, Durability, LogEntry } from './engine.ts'
-import { openEntry, type Entry, type HeldEntry, type SessionEntry, type WrittenRevokeEntry } from './entries.ts'
+import { openEntry, type Entry } from './entries.ts'
 import { Follower, type Look } from './follower.ts'
 import { openMessage, sealMessage, type Standing } from './messages.ts'
 import { Questions, type Answers, type QuestionParts } from './questions.ts'
@@ -15,36 +15,20 @@ import { Writer, type WriterParts } from './writer.ts'
 const BEAT = 1000
 /** Without an answer for so long the engine counts as lost (ms). */
 const STALE_AFTER = 5000
-/** A log may have been begun because one was lost: so long its nodes have to say that they are there (ms). */
+/** So long after it has told all the others have to say that they are there, and that they have read something else (ms). */
 const SETTLE = 2000
 const REOPEN = 5000
-/** So many of the last entries a report names: what was said of them may be lost. */
-const REPORTED = 16
-/** What can no longer come again is looked for so often, and kept so much longer (ms). */
-const FORGET_EVERY = 2 * 60 * 60_000
+/** A clock that was set back by less has made nobody forget anything (ms). */
+const FORGIVEN = 60_000
 
 /** Why a node may not know of a revocation that others know of. */
 export type Lost = 'joining' | 'no_answer' | 'generation' | 'rewound' | 'gap' | 'unreadable'
 
-/** What one revocation did on one node. */
-export interface Applied {
-  readonly matched: number
-  readonly closed: number
-  readonly unbounded: number
-}
-
-export interface NodeParts extends Omit<WriterParts, 'engine' | 'newId' | 'age'>, Pick<QuestionParts, 'answer'> {
+export interface NodeParts
+  extends Omit<WriterParts, 'engine' | 'newId' | 'log'>, Omit<ApplierParts, 'engine'>, Pick<QuestionParts, 'answer'> {
   readonly engine: ClusterEngine
-  readonly clock: Clock
-  /** @param delay - how long ago it was asked for (ms). */
-  readonly revoke: (entry: WrittenRevokeEntry, delay: number) => Promise<Applied>
-  /** Others tell what they remember. */
-  readonly hold: (entry: HeldEntry) => void
   /** All of the log is applied: what was held can be acted on. @param wasAway - the engine may have lost what lies beside the log. */
   readonly caughtUp: (wasAway: boolean) => Promise<void>
-  readonly sessionGone: (entry: SessionEntry) => void
-  /** Sessions may be gone of which it was not told. */
-  readonly missed: () => void
   readonly sessionMoved: (session: string) => void
   readonly connections: () => number
   /** It has lost the others, or is one of them again. */
@@ -62,8 +46,7 @@ export class ClusterNode {
   readonly #acks: Acks
   readonly #questions: Questions
   readonly #trimmer: Trimmer
-  /** Entries that were applied, and until when they could come again. */
-  readonly #seen = new Map<string, number>()
+  readonly #applier: Applier
   #durable: Durability | undefined
   /** All that was committed before this moment is applied; none of it may be known any more where `#why` is there. */
   #freshAt = 0
@@ -75,9 +58,6 @@ export class ClusterNode {
   /** What its clock has said last, and how often it was set back. */
   #latest = 0
   #setBacks = 0
-  /** The last entries of others that it has carried out. */
-  #done: readonly string[] = []
-  #forgotAt = 0
   #why: Lost | undefined = 'joining'
   #cause: unknown
   #said: Lost | undefined
@@ -97,12 +77,18 @@ export class ClusterNode {
     const { engine, clock } = parts
     const newId = (): string => this.#newId()
     this.#parts = parts
-    this.#follower = new Follower({ engine, clock, apply: (...entry) => this.#apply(...entry) })
-    this.#writer = new Writer({ ...parts, newId, age: () => this.#follower.age })
+    this.#follower = new Follower({
+      engine,
+      clock,
+      apply: (...entry) => this.#apply(...entry),
+      isOver: () => this.#stopped,
+    })
+    this.#writer = new Writer({ ...parts, newId, log: () => this.#logNow() })
     this.#roll = new Roll(parts)
     this.#acks = new Acks({ clock, roll: () => this.#roll.read(), known: () => this.#roll.known })
     this.#questions = new Questions(parts)
-    this.#trimmer = new Trimmer({ ...parts, newId, tallyAt: (seq) => this.#follower.tally.at(seq) })
+    this.#applier = new Applier(parts)
+    this.#trimmer = new Trimmer({ ...parts, newId, tally: () => this.#follower.tally })
   }
 
   /** What a revocation survives; undefined until the engine was reached. */
@@ -130,7 +116,7 @@ export class ClusterNode {
 
   /** Rejects where the entry is not surely written; it is written later then. */
   async write(entry: Entry): Promise<void> {
-    this.#seen.set(entry.id, entry.until)
+    this.#applier.owns(entry)
     await within(this.#parts.clock, PATIENCE, this.#first).catch(() => undefined)
     await this.#writer.write(this.#follower.position?.generation, entry)
   }
@@ -175,13 +161,22 @@ export class ClusterNode {
   /** A clock that was set back says nothing of what is old. */
   #noticeSetBack(): void {
     const now = this.#parts.clock.now()
-    const isSetBack = now < this.#latest
+    const before = this.#latest
+    const isSetBack = now < before
     this.#latest = now
     if (!isSetBack) return
     this.#setBacks += 1
     this.#freshAt = -Infinity
     this.#settledAt = Math.min(this.#settledAt, now + SETTLE)
+    if (before - now > FORGIVEN) this.#beginAgain()
     this.#wake()
+  }
+
+  /** What it took for over while its clock was ahead it has forgotten: the log knows. */
+  #beginAgain(): void {
+    this.#follower.beginAgain()
+    this.#applier.beginAgain()
+    this.#why = 'joining'
   }
 
   async #open(): Promise<void> {
@@ -243,57 +238,55 @@ export class ClusterNode {
 
   async #look(): Promise<void> {
     const before = this.#setBacks
-    // Who has told by then has told before the log is read: afterwards it would say nothing about what was read.
-    const there = this.#why === undefined ? [] : await this.#callRoll()
     const look = await this.#follower.look()
     this.#noticeSetBack()
     const isTimed = look.type !== 'fresh' || this.#setBacks === before
-    await this.#settle(isTimed ? look : { ...look, at: -Infinity }, there)
+    await this.#settle(isTimed ? look : { ...look, at: -Infinity })
   }
 
-  async #settle(look: Look, there: readonly Standing[]): Promise<void> {
+  async #settle(look: Look): Promise<void> {
     if (look.type === 'unreadable') {
       this.#why = 'unreadable'
       return
     }
     if (look.type === 'begun') {
-      const { page, why } = look
+      const { why } = look
       this.#why = why
       this.#hasMissed ||= why !== 'joining'
-      this.#settledAt = this.#parts.clock.now() + Math.max(0, SETTLE - Math.max(0, page.age))
       this.#again = true
       this.#reached()
       // It is waited for from now on.
-      await this.#callRoll()
-      return await this.#writer.settle(page.generation)
+      return void (await this.#callRoll())
     }
     this.#hasMissed ||= look.skipped
-    await this.#keepUp(look.at, there)
+    await this.#keepUp(look.at)
   }
 
-  /** It has read to the end. @param there - who was there before. */
-  async #keepUp(at: number, there: readonly Standing[]): Promise<void> {
+  /** It has read to the end. */
+  async #keepUp(at: number): Promise<void> {
     const { name, clock } = this.#parts
     const { generation = '', seq = 0 } = this.#follower.position ?? {}
     // Nobody else may have seen what is not there.
     if (this.#writer.misses(seq)) return await this.#restart(generation)
-    if (this.#isDeceived || this.#isContradicted(there)) return await this.#restart(generation)
+    if (this.#isDeceived) return await this.#restart(generation)
     if (this.#hasMissed) this.#parts.missed()
     this.#hasMissed = false
     await this.#parts.caughtUp(this.#why !== undefined || this.#cause !== undefined)
-    await this.#writer.settle(generation)
+    if (await this.#writer.settle(generation)) this.#settledAt = clock.now() + SETTLE
     const others = await this.#callRoll()
     if (this.#isContradicted(others)) return await this.#restart(generation)
-    const haveTold = (all: readonly Standing[]): boolean =>
-      all.every((one) => one.generation === generation && one.told)
-    if (this.#why !== undefined && haveTold(others) && clock.now() >= this.#settledAt) {
-      if (haveTold(there)) this.#why = undefined
-      else this.#again = true
-    }
+    if (clock.now() >= this.#settledAt && others.every((one) => this.#isOneWith(one))) this.#why = undefined
     this.#freshAt = at
     const applied = others.map((other) => (other.generation === generation ? other.seq : 0))
-    if (others.every((other) => name < other.node)) await this.#trimmer.trim(generation, Math.min(seq, ...applied))
-    this.#forget()
+    if (others.every((other) => name < other.node))
+      await this.#trimmer.trim(generation, Math.min(seq, ...applied), this.#follower.age)
+    this.#applier.forget()
+  }
+
+  /** Whether this node has read all that it has told. */
+  #isOneWith({ generation, told, seq }: Standing): boolean {
+    const { position } = this.#follower
+    return generation === position?.generation && told && seq <= position.seq
   }
 
   /** Whether one of them has read something else under the same numbers. */
@@ -319,50 +312,29 @@ export class ClusterNode {
 
   #standing(): Omit<Standing, 'node' | 'beat' | 'isLeaving'> {
     const { generation = '', seq = 0 } = this.#follower.position ?? {}
-    const told = this.#writer.hasTold(generation)
+    const told = this.#writer.hasTold(generation) && seq >= this.#writer.readyAt
     const { value: tally } = this.#follower.tally
-    return { generation, told, seq, tally, done: this.#done, connections: this.#parts.connections() }
+    return { generation, told, seq, tally, done: this.#applier.done, connections: this.#parts.connections() }
   }
 
-  #forget(): void {
-    const now = this.#parts.clock.now()
-    if (Math.abs(now - this.#forgotAt) < FORGET_EVERY) return
-    this.#forgotAt = now
-    for (const [id, until] of this.#seen) if (until + FORGET_EVERY <= now) this.#seen.delete(id)
-  }
-
-  async #apply({ data, seq }: LogEntry, generation: string, age: number): Promise<boolean> {
-    const entry = openEntry(this.#parts.sealer, generation, data)
+  async #apply(logged: LogEntry, generation: string, age: number): Promise<boolean> {
+    const entry = openEntry(this.#parts.sealer, generation, logged.data)
     if (entry === 'unreadable') return false
-    this.#trimmer.saw(seq, entry === 'forged' ? 0 : entry.until)
-    if (entry === 'forged') {
-      this.#parts.forged('log')
-      return true
+    this.#trimmer.saw(logged.seq, entry === 'forged' ? undefined : entry)
+    if (entry === 'forged') this.#parts.forged('log')
+    else {
+      this.#writer.met(entry.id)
+      this.#isDeceived ||= !isSame(this.#follower.tally, entry)
+      await this.#applier.apply(entry, age)
     }
-    this.#writer.met(entry.id)
-    if (this.#seen.has(entry.id)) return true
-    this.#seen.set(entry.id, entry.until)
-    if (entry.type === 'session') this.#parts.sessionGone(entry)
-    if (entry.type === 'held') this.#parts.hold(entry)
-    if (entry.type === 'trimmed' && !this.#follower.tally.agrees(entry.upTo, entry.tally)) this.#isDeceived = true
-    if (entry.type !== 'revoke') return true
-    const applied = await this.#parts.revoke(entry, this.#delayOf(entry, age))
-    this.#done = [...this.#done.slice(1 - REPORTED), entry.id]
-    await this.#acknowledge(applied, entry.id)
     return true
   }
 
-  /** The smaller of two: whoever sets one clock forward spares nobody by it. */
-  #delayOf({ at, late, written }: WrittenRevokeEntry, age: number): number {
-    const byEngine = late + Math.max(0, age - written)
-    return Math.min(byEngine, Math.max(0, this.#parts.clock.now() - at))
-  }
-
-  async #acknowledge(applied: Applied, entry: string): Promise<void> {
-    const { engine, clock, sealer, name } = this.#parts
-    const message = sealMessage(sealer, { type: 'ack', node: name, entry, ...applied })
-    // Where it is lost, the next report says that it is done.
-    await within(clock, PATIENCE, engine.say(message)).catch(() => undefined)
+  #logNow(): ReturnType<WriterParts['log']> {
+    const { age, position, tally } = this.#follower
+    const after =
+      position === undefined || tally.value === undefined ? undefined : { seq: position.seq, tally: tally.value }
+    return { age, after }
   }
 
   #hear(data: Uint8Array): void {

@@ -6,6 +6,8 @@ import type { Sealer } from './sealer.ts'
 
 /** So long the others have to answer (ms). */
 const DEADLINE = 2000
+/** So many questions are known not to be answered again. */
+const REMEMBERED = 1000
 /** Of the text of an answer, in bytes: as base64, and with what is put around it, a message of 6 KiB holds it. */
 const PART = 3840
 
@@ -29,6 +31,7 @@ export interface Answers {
 export class Questions {
   readonly #parts: QuestionParts
   readonly #open = new Map<string, (answer: AnswerMessage) => void>()
+  readonly #answered = new Set<string>()
 
   constructor(parts: QuestionParts) {
     this.#parts = parts
@@ -49,6 +52,8 @@ export class Questions {
         resolve()
       }
       this.#open.set(id, (answer) => {
+        // Whoever shares the channel, and was not asked, is of another cluster.
+        if (!missing.has(answer.node)) return
         const text = collect(heard, answer)
         if (text === undefined) return
         answers.push(JSON.parse(text))
@@ -66,8 +71,13 @@ export class Questions {
   }
 
   async hearQuestion({ id, question }: AskMessage): Promise<void> {
-    // Its own question comes back to it.
-    if (this.#open.has(id)) return
+    // Its own question comes back to it; and somebody may ask again what was asked before.
+    if (this.#open.has(id) || this.#answered.has(id)) return
+    this.#answered.add(id)
+    for (const [oldest] of this.#answered.entries()) {
+      if (this.#answered.size <= REMEMBERED) break
+      this.#answered.delete(oldest)
+    }
     const { engine, sealer, name, answer } = this.#parts
     const text = Buffer.from(JSON.stringify(answer(question)))
     const of = Math.ceil(text.length / PART)

@@ -6,6 +6,8 @@ import { PATIENCE, within } from './within.ts'
 
 /** A node that has not said for so long that it is there is not waited for (ms). */
 const GONE_AFTER = 10_000
+/** Nodes whose last reports are known. */
+const REMEMBERED = 1000
 
 export interface RollParts {
   readonly engine: Pick<ClusterEngine, 'report' | 'reports'>
@@ -26,6 +28,8 @@ export class Roll {
   readonly #parts: RollParts
   /** An engine may forget reports: who was there a moment ago is there still, unless it has said that it leaves. */
   readonly #seen = new Map<string, Seen>()
+  /** The last one of each node, also of those who are gone: somebody may put an old report in again. */
+  readonly #beats = new Map<string, number>()
   #beat = 0
   #readAt = 0
 
@@ -52,12 +56,22 @@ export class Roll {
     this.#readAt = now
     for (const { node, data } of reports) {
       const standing = node === name ? undefined : this.#open(node, data)
-      if (standing !== undefined && standing.beat !== this.#seen.get(node)?.standing.beat)
-        this.#seen.set(node, { standing, at: now })
+      if (standing === undefined || standing.beat <= (this.#beats.get(node) ?? 0)) continue
+      this.#beats.delete(node)
+      this.#beats.set(node, standing.beat)
+      this.#seen.set(node, { standing, at: now })
     }
     for (const [node, { standing, at }] of this.#seen)
       if (Math.abs(now - at) > GONE_AFTER || standing.isLeaving) this.#seen.delete(node)
+    this.#forget()
     return this.known
+  }
+
+  #forget(): void {
+    for (const node of this.#beats.keys()) {
+      if (this.#beats.size <= REMEMBERED) return
+      if (!this.#seen.has(node)) this.#beats.delete(node)
+    }
   }
 
   /** Time in which nobody looked, or a clock that was set, says nothing about the others. */

@@ -38,20 +38,27 @@ export class Tally {
   }
 
   add({ seq, data }: LogEntry): void {
-    const digest = createHash('sha256').update(data).digest()
+    const digest = digestOf(data)
     if (this.#value === undefined) this.#since.push(digest)
     else this.#set(seq, next(this.#value, digest))
   }
 
-  /**
-   * A node says what it was up to there.
-   *
-   * @returns whether that is so, as far as it is known here.
-   */
+  /** A node says what it was up to there. @returns whether that is so, as far as it is known here. */
   agrees(seq: number, value: string): boolean {
-    if (this.#value !== undefined) return (this.at(seq) ?? value) === value
-    if (seq === this.#floor) this.#prove(value)
-    return true
+    return (this.at(seq) ?? value) === value
+  }
+
+  /** Whether these are the entries that were read from there to there. */
+  holds(after: number, entries: readonly LogEntry[], upTo: number): boolean {
+    const before = this.at(after)
+    if (before === undefined || entries.length !== upTo - after) return false
+    return entries.reduce((value, { data }) => next(value, digestOf(data)), before) === this.at(upTo)
+  }
+
+  /** A node has taken away what was up to there. @returns as {@link agrees} does. */
+  proves(seq: number, value: string): boolean {
+    if (!this.isProven && seq === this.#floor) this.#prove(value)
+    return this.agrees(seq, value)
   }
 
   #prove(before: string): void {
@@ -78,6 +85,10 @@ export class Tally {
       this.#kept.delete(seq)
     }
   }
+}
+
+function digestOf(data: Uint8Array): Buffer {
+  return createHash('sha256').update(data).digest()
 }
 
 function next(value: string, digest: Buffer): string {

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { ClusterEngine } from './engine.ts'
-import { sealEntry, type Entry, type HeldItem, type LoggedEntry } from './entries.ts'
+import { sealEntry, type Entry, type HeldItem, type LoggedEntry, type Written } from './entries.ts'
 import type { Sealer } from './sealer.ts'
 import { PATIENCE, within } from './within.ts'
 
@@ -15,8 +15,8 @@ export interface WriterParts {
   readonly sealer: Sealer
   readonly name: string
   readonly newId: () => string
-  /** How old the log is, by the engine's clock (ms). */
-  readonly age: () => number
+  /** How old the log is, by the engine's clock (ms), and what was read of it. */
+  readonly log: () => { readonly age: number; readonly after: Written['after'] }
   /** All that this node remembers. */
   readonly held: () => Iterable<HeldItem>
 }
@@ -27,6 +27,10 @@ export class Writer {
   #waiting: Entry[] = []
   /** In which log this node has told all that it remembers. */
   #toldIn: string | undefined
+  /** The number of the entry that says so. */
+  #readyAt = 0
+  /** Of what could not be written, more was kept than is. */
+  #hasDropped = false
   /** What was written and not met in the log yet, by its id: its number, once that is known. */
   readonly #own = new Map<string, number | undefined>()
 
@@ -36,6 +40,11 @@ export class Writer {
 
   hasTold(generation: string): boolean {
     return this.#toldIn === generation
+  }
+
+  /** The others have read that it has told when they have read this entry. */
+  get readyAt(): number {
+    return this.#readyAt
   }
 
   /** Entries that are still to be written. */
@@ -64,9 +73,14 @@ export class Writer {
     }
   }
 
-  /** Writes what is owed: into a log that is new to this node all that it remembers. Rejects where it could not. */
-  async settle(generation: string): Promise<void> {
-    if (!this.hasTold(generation)) {
+  /**
+   * Writes what is owed: into a log that is new to this node all that it remembers. Rejects where it could not.
+   *
+   * @returns whether it has told all.
+   */
+  async settle(generation: string): Promise<boolean> {
+    const isNew = !this.hasTold(generation)
+    if (isNew) {
       this.#own.clear()
       await this.#tellAll(generation)
     }
@@ -75,13 +89,16 @@ export class Writer {
       await this.#append(generation, this.#waiting[0])
       this.#waiting.shift()
     }
+    return isNew
   }
 
-  /** Who has come since was not meant. */
   #logged(entry: Entry): LoggedEntry {
-    if (entry.type !== 'revoke') return entry
-    const { clock, age } = this.#parts
-    return { ...entry, late: Math.max(0, clock.now() - entry.at), written: age() }
+    const { clock, log } = this.#parts
+    const { age: written, after } = log()
+    const now = clock.now()
+    const known = { written, lives: Math.max(0, entry.until - now), after }
+    // Who has come since was not meant.
+    return entry.type === 'revoke' ? { ...entry, ...known, late: Math.max(0, now - entry.at) } : { ...entry, ...known }
   }
 
   async #tellAll(generation: string): Promise<void> {
@@ -94,7 +111,9 @@ export class Writer {
       // oxlint-disable-next-line no-await-in-loop -- in order
       await this.#append(generation, { type: 'held', id: newId(), items: some, until: last })
     }
-    await this.#append(generation, { type: 'ready', id: newId(), node: name, until })
+    if (this.#hasDropped) await this.#append(generation, { type: 'logouts', id: newId(), until })
+    this.#hasDropped = false
+    this.#readyAt = await this.#append(generation, { type: 'ready', id: newId(), node: name, until })
     this.#toldIn = generation
   }
 
@@ -119,6 +138,7 @@ export class Writer {
   #keep(entry: Entry): void {
     this.#waiting.push(entry)
     if (this.#waiting.length <= MAX_WAITING) return
+    this.#hasDropped ||= this.#waiting.some(({ type }) => type === 'session')
     this.#waiting = []
     this.#toldIn = undefined
   }

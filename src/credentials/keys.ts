@@ -2,6 +2,8 @@ import { createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:cry
 import { Gate101Error } from '../core/errors.ts'
 
 const MIN_BYTES = 32
+/** What somebody makes up is tried with each of them. */
+export const MAX_SECRETS = 4
 /** Fewer different bytes than this, or a shorter period, and the secret was typed, not drawn. */
 const MIN_DIFFERENT = 6
 const MIN_PERIOD = 17
@@ -45,6 +47,7 @@ export function readSecret(option: unknown): Keys {
   const all = given.map((one: unknown) => new Secret(readBytes(one)))
   const [first] = all
   if (first === undefined) throw wrong('must not be an empty list.')
+  if (all.length > MAX_SECRETS) throw wrong(`must not be a list of more than ${MAX_SECRETS}.`)
   return Object.freeze({ first, all: Object.freeze(all) })
 }
 

@@ -38,6 +38,9 @@ const FUNCTIONS = [
   'close',
 ]
 
+/** Engines that have a gate: an engine tells one what it hears. */
+const taken = new WeakSet<object>()
+
 export function readCluster(given: unknown, hasSecret: boolean): ClusterEngine | undefined {
   if (given === undefined) return undefined
   const engine = given as ClusterEngine & Readonly<Record<string, unknown>>
@@ -45,6 +48,8 @@ export function readCluster(given: unknown, hasSecret: boolean): ClusterEngine |
     throw wrong(
       'cluster must be an engine: redisCluster(client), natsCluster(connection), postgresCluster(client), ipcCluster().',
     )
+  if (taken.has(given)) throw wrong('cluster is the engine of another gate: make one for each, of the same client.')
+  taken.add(given)
   if (!hasSecret) throw wrong('cluster needs `secret`: the same for all nodes, at least 32 random bytes.')
   return engine
 }

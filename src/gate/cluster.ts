@@ -1,7 +1,9 @@
+import type { Clock } from '../core/clock.ts'
 import { ENDS } from '../core/end.ts'
 import type { ClusterEngine } from '../cluster/engine.ts'
 import type { HeldEntry, HeldItem, SessionEntry, WrittenRevokeEntry } from '../cluster/entries.ts'
-import { ClusterNode, type Applied, type Lost } from '../cluster/node.ts'
+import type { Applied } from '../cluster/messages.ts'
+import { ClusterNode, type Lost } from '../cluster/node.ts'
 import { Places } from '../cluster/places.ts'
 import { inSlices } from '../connections/slices.ts'
 import type { Keys } from '../credentials/keys.ts'
@@ -14,6 +16,8 @@ import { emitCluster } from './report.ts'
 import { carryOut } from './revoke.ts'
 import { createSealer } from './sealer.ts'
 import type { GateState } from './state.ts'
+
+const SECOND = 1000
 
 /** This gate as a node of a cluster. */
 export interface Cluster {
@@ -52,7 +56,7 @@ export function createCluster(
     connections: () => stateOf().registry.size,
     answer: (question) => answerTo(stateOf(), question),
     changed: (lost, cause) => changed(stateOf(), lost, cause),
-    forged: (where) => emitCluster(stateOf(), 'forged', where, undefined),
+    forged: atMostEach(SECOND, clock, (where) => emitCluster(stateOf(), 'forged', where, undefined)),
   })
   return {
     engine,
@@ -71,7 +75,10 @@ async function applyRevocation(state: GateState, entry: WrittenRevokeEntry, late
 }
 
 function hold(state: GateState, { items }: HeldEntry): void {
+  const now = state.clock.now()
   for (const { key, forGood, at, until, spared } of items) {
+    // Somebody has put it in again: nobody can come with it any more.
+    if (until <= now) continue
     const revocation = { key: textToHash(key), forGood, at, until, except: spared.map(textToHash) }
     if (state.revocations.has(revocation)) continue
     state.revocations.add({ ...revocation, order: state.nextOrder() })
@@ -99,4 +106,15 @@ function changed(state: GateState, lost: Lost | undefined, cause: unknown): void
   emitCluster(state, lost === undefined ? 'live' : 'lost', lost, cause)
   if (lost === undefined) state.cluster?.loss.over()
   else state.cluster?.loss.begun()
+}
+
+/** Once in so many milliseconds for each: whoever can write anything could make as many events as they like. */
+function atMostEach<Kind>(ms: number, clock: Clock, call: (kind: Kind) => void): (kind: Kind) => void {
+  const calledAt = new Map<Kind, number>()
+  return (kind) => {
+    const now = clock.now()
+    if (Math.abs(now - (calledAt.get(kind) ?? -Infinity)) < ms) return
+    calledAt.set(kind, now)
+    call(kind)
+  }
 }

@@ -60,12 +60,17 @@ export function askAbout(state: GateState, session: string): void {
     if (facts !== undefined) state.rechecks.now(facts, 'session')
 }
 
-/** Each of them may be logged out, and nobody has told. */
-export function askAboutAll({ registry, rechecks, store }: GateState): void {
+/** Each of them may be logged out, and nobody has told. Who cannot be asked about has to come again. */
+export function askAboutAll({ registry, rechecks, store, recheck }: GateState): void {
   if (store === undefined) return
-  const all = new Set<LiveConnection['facts']>()
-  for (const { facts, identity } of registry.values()) if (identity.session !== undefined) all.add(facts)
-  for (const facts of all) if (facts !== undefined) rechecks.now(facts, 'cluster')
+  const own = [...registry.values()].filter(({ identity }) => identity.session !== undefined)
+  // A check of the app's own is asked about persons, not about sessions.
+  const canAsk = ({ facts }: LiveConnection): boolean => facts !== undefined && recheck?.check === undefined
+  for (const facts of new Set(own.filter(canAsk).map((connection) => connection.facts)))
+    if (facts !== undefined) rechecks.now(facts, 'cluster')
+  void inSlices(own, (connection) => {
+    if (!canAsk(connection)) connection.endWith(ENDS.clusterStale)
+  })
 }
 
 /** Sees to it that the connection ends when it must. */

@@ -1,6 +1,6 @@
 import type { Ack } from '../cluster/acks.ts'
 import type { Durability } from '../cluster/engine.ts'
-import type { Applied } from '../cluster/node.ts'
+import type { Applied } from '../cluster/messages.ts'
 import { ENDS } from '../core/end.ts'
 import { issuedAtOf, MAX_ID } from '../core/identity.ts'
 import { Gate101Error } from '../core/errors.ts'

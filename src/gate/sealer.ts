@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
 import type { Sealer } from '../cluster/sealer.ts'
-import type { Keys } from '../credentials/keys.ts'
+import { MAX_SECRETS, type Keys } from '../credentials/keys.ts'
 import { seal, unseal } from '../credentials/seal.ts'
 
 const KEY = 32
@@ -20,7 +20,9 @@ export function createSealer({ all }: Keys): Sealer {
       return Buffer.concat([Uint8Array.of(locks.length), ...locks, seal(createSecretKey(key), id, text)])
     },
     unseal(id, data) {
-      const body = 1 + (data[0] ?? 0) * LOCK
+      const locks = data instanceof Uint8Array ? (data[0] ?? 0) : 0
+      if (locks > MAX_SECRETS) return undefined
+      const body = 1 + locks * LOCK
       for (let at = 1; at < body; at += LOCK) {
         const key = openLock(keys, id, data.subarray(at, at + LOCK))
         if (key !== undefined) return unseal(key, id, data.subarray(body))

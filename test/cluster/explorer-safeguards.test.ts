@@ -17,7 +17,7 @@ interface Safeguard extends Change {
 const COMPARED: readonly Change[] = [
   {
     file: 'cluster/node.ts',
-    line: 'if (this.#isDeceived || this.#isContradicted(there)) return await this.#restart(generation)',
+    line: 'if (this.#isDeceived) return await this.#restart(generation)',
     instead: '',
   },
   {
@@ -31,15 +31,8 @@ const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: 'waits until the others have told what they remember',
     file: 'cluster/node.ts',
-    line: 'all.every((one) => one.generation === generation && one.told)',
-    instead: 'all.length >= 0',
-    shownBy: 'the last one tells while another one looks',
-  },
-  {
-    name: 'knows who has told before it reads what was told',
-    file: 'cluster/node.ts',
-    line: 'this.#why === undefined ? [] : await this.#callRoll()',
-    instead: '[]',
+    line: 'others.every((one) => this.#isOneWith(one))',
+    instead: 'others.length >= 0',
     shownBy: 'the last one tells while another one looks',
   },
   {
@@ -97,6 +90,7 @@ const SAFEGUARDS: readonly Safeguard[] = [
     file: 'cluster/node.ts',
     line: 'return own !== undefined && theirs !== undefined && own !== theirs',
     instead: 'return false',
+    and: COMPARED.slice(0, 1),
     shownBy: 'an entry is written over',
   },
   {

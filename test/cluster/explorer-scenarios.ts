@@ -113,11 +113,11 @@ export const SCENARIOS = {
     /^c (read|reports)$/,
     async (world, a) => {
       await world.revoke(a, 's')
-      const tell = a.engine.hold('append')
+      const go = a.engine.hold('read')
       await world.memory.flush()
       const c = world.add('c')
       await world.goOn(2500)
-      return [pass(world, 1000), act('a tells', () => tell()), dial(world, () => c), pass(world, 1000)]
+      return [pass(world, 1000), act('a reads, and tells', () => go()), dial(world, () => c), pass(world, 1000)]
     },
   ),
 

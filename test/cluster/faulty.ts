@@ -35,6 +35,8 @@ export class FaultyMemory {
   #missing = new Set<number>()
   #garbled = new Set<number>()
   hub: Hub
+  /** By so much the log looks older than it is (ms). */
+  ahead = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -100,6 +102,7 @@ export class FaultyMemory {
       .filter(({ seq }) => seq > after)
     return {
       ...page,
+      age: page.age + this.ahead,
       floor: this.#fromHub(page.floor),
       last: this.#fromHub(page.last),
       entries: entries.slice(0, limit),

@@ -16,7 +16,9 @@ async function writeSome({ state, clock }: Node, count: number): Promise<void> {
 
 /** Long enough for what is over to be of no use to anybody. */
 async function later(world: ClusterWorld): Promise<void> {
+  await world.pass(1000)
   for (const { clock } of world.nodes) clock.skew += 2 * HOUR
+  world.memory.ahead += 2 * HOUR
   await world.pass(5000)
 }
 

@@ -1,54 +1,35 @@
 import { Gate101Error } from '../../core/errors.ts'
 import type { ClusterEngine, LogPage, Report } from '../engine.ts'
-import { fromWire, isOurs, toWire, type Call, type Push, type Reply, type Request } from './wire.ts'
-
-/** The channel to the process of the hub. */
-export interface Channel {
-  send(message: Request): void
-  /** @returns a function that takes the listener off. */
-  listen(listener: (message: unknown) => void): () => void
-}
-
-interface Waiting {
-  resolve(result: unknown): void
-  reject(error: Error): void
-}
+import { Calls, type Channel } from './calls.ts'
+import { fromWire, isOurs, type Call, type Push } from './wire.ts'
 
 const HELLO = 2000
 
-let lastId = 0
-
 /** An engine whose nodes are processes (or threads) of one program. */
 export function ipcEngine(channel: Channel, prefix: string): ClusterEngine {
-  const waiting = new Map<number, Waiting>()
+  const calls = new Calls(channel, prefix)
   let stop = (): void => undefined
-  const ask = async (call: Call, ...args: unknown[]): Promise<unknown> =>
-    await new Promise((resolve, reject) => {
-      lastId += 1
-      waiting.set(lastId, { resolve, reject })
-      channel.send({ gate101: 'request', prefix, id: lastId, call, args: toWire(args) as unknown[] })
-    })
-  const take = (message: unknown): void => {
-    if (!isOurs(message, 'reply')) return
-    const { id, prefix: whose, result, error } = message as Reply
-    if (whose !== prefix) return
-    if (error === undefined) waiting.get(id)?.resolve(fromWire(result))
-    else waiting.get(id)?.reject(new Error(error))
-    waiting.delete(id)
-  }
+  const ask = async (call: Call, ...args: unknown[]): Promise<unknown> => await calls.ask(call, args)
   const done = async (call: Call, ...args: unknown[]): Promise<void> => void (await ask(call, ...args))
   return {
     name: 'ipc',
     async open(hear, wake) {
+      stop()
       stop = channel.listen((message) => {
-        take(message)
+        calls.take(message)
         if (!isOurs(message, 'push')) return
         const { prefix: whose, data } = message as Push
         if (whose !== prefix) return
-        if (data === undefined) wake()
-        else hear(fromWire(data) as Uint8Array)
+        if (data === undefined) return wake()
+        const heard = fromWire(data)
+        if (heard instanceof Uint8Array) hear(heard)
       })
-      await hello(ask('join'))
+      try {
+        await hello(ask('join'))
+      } catch (error) {
+        stop()
+        throw error
+      }
       return { durable: 'memory' }
     },
     append: async (generation, data) => (await ask('append', generation, data)) as number | undefined,
@@ -68,6 +49,7 @@ export function ipcEngine(channel: Channel, prefix: string): ClusterEngine {
     async close() {
       channel.send({ gate101: 'request', prefix, id: 0, call: 'part', args: [] })
       stop()
+      calls.end()
     },
   }
 }

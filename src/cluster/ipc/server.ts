@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
-import type { TicketStore } from '../../core/ticket-store.ts'
+import type { TicketRecord, TicketStore } from '../../core/ticket-store.ts'
 import { Hub } from '../hub.ts'
+import { checkCall } from './check.ts'
 import { fromWire, isOurs, toWire, type Push, type Reply, type Request } from './wire.ts'
 
 /** Sends to one node. */
@@ -25,7 +26,8 @@ export class IpcServer {
   take(node: object, message: unknown, send: Send): void {
     if (!isOurs(message, 'request')) return
     const { prefix, id, call, args } = message as Request
-    this.#call(node, { prefix, call, args: fromWire(args) as unknown[] }, send).then(
+    if (typeof prefix !== 'string' || !Array.isArray(args)) return
+    this.#call(node, { prefix, call, args: args.map(fromWire) }, send).then(
       (result) => send({ gate101: 'reply', prefix, id, result: toWire(result) }),
       (error: unknown) => send({ gate101: 'reply', prefix, id, error: String(error) }),
     )
@@ -41,14 +43,15 @@ export class IpcServer {
   }
 
   async #call(node: object, { prefix, call, args }: Pick<Request, 'prefix' | 'call' | 'args'>, send: Send) {
+    checkCall(call, args)
     const hub = this.#hubs.get(prefix) ?? new Hub(this.#clock, this.#tickets())
     this.#hubs.set(prefix, hub)
     const [a, b, c] = args as [never, never, never]
     if (call === 'join') return this.#join(node, prefix, hub, send)
     if (call === 'part') return this.#members.get(node)?.get(prefix)?.()
-    if (call === 'add') return await hub.tickets.add(a)
+    if (call === 'add') return await hub.tickets.add(unlimited(a))
     if (call === 'take') return await hub.tickets.take(a)
-    if (call === 'enter') return hub.enter(a, b, c)
+    if (call === 'enter') return hub.enter(a, b, c ?? Infinity)
     if (call === 'append') return hub.append(a, b)
     if (call === 'read') return hub.read(a, b)
     if (call === 'trim') return hub.trim(a, b)
@@ -57,8 +60,7 @@ export class IpcServer {
     if (call === 'report') return this.#report(node, hub, a, b, c)
     if (call === 'reports') return hub.reports()
     if (call === 'keep') return hub.keep(a, b)
-    if (call === 'leave') return hub.leave(a)
-    throw new Error('The hub does not know this call: are all processes of the same version?')
+    return hub.leave(a)
   }
 
   #report(node: object, hub: Hub, name: string, data: Uint8Array, ttl: number): void {
@@ -78,4 +80,9 @@ export class IpcServer {
     own.set(prefix, leave)
     this.#members.set(node, own)
   }
+}
+
+/** No limit travels as null. */
+function unlimited(ticket: TicketRecord): TicketRecord {
+  return { ...ticket, limit: ticket.limit ?? Infinity }
 }
