@@ -35,6 +35,7 @@ export interface FollowerParts {
 export class Follower {
   readonly #parts: FollowerParts
   #position: Position | undefined
+  #isToBegin = false
   #tally = new Tally(0)
   /** How old the log was, and when that was known, by a clock that nobody sets. */
   #age = 0
@@ -60,7 +61,7 @@ export class Follower {
 
   /** The next look reads all that there is. */
   beginAgain(): void {
-    this.#position = undefined
+    this.#isToBegin = true
   }
 
   /** Reads to the end. Rejects where the engine does. */
@@ -70,6 +71,8 @@ export class Follower {
     for (;;) {
       // A log may grow faster than it is read.
       if (isOver()) throw new Error('The gate is closed.')
+      if (this.#isToBegin) this.#position = undefined
+      this.#isToBegin = false
       const at = clock.now()
       const after = this.#position === undefined ? 0 : readAfter(this.#position)
       // oxlint-disable-next-line no-await-in-loop -- one part after the other
@@ -88,6 +91,7 @@ export class Follower {
       this.#position = followed.position
       // oxlint-disable-next-line no-await-in-loop -- in order
       for (const entry of followed.fresh) if (!(await this.#take(entry, page.age))) return { type: 'unreadable' }
+      if (this.#isToBegin) continue
       if (followed.more) continue
       // What was taken away before it was read was taken by none of the nodes.
       if (!this.#tally.isProven) return await this.#lose('gap', page)

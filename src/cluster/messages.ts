@@ -76,6 +76,8 @@ export interface Standing {
   /** The last entries of others that it has carried out, by their ids. */
   readonly done: readonly string[]
   readonly connections: number
+  /** What its clock says, in milliseconds since the epoch. */
+  readonly now: number
   /** Counts its reports: one that says the same again is an old one. */
   readonly beat: number
   /** It is about to stop: nobody has to wait for it. */

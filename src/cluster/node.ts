@@ -20,6 +20,9 @@ const SETTLE = 2000
 const REOPEN = 5000
 /** A clock that was set back by less has made nobody forget anything (ms). */
 const FORGIVEN = 60_000
+/** The others are told that a session goes on so often (ms), and of so many sessions it is known when. */
+const TELL_EVERY = 5000
+const MOVED = 10_000
 
 /** Why a node may not know of a revocation that others know of. */
 export type Lost = 'joining' | 'no_answer' | 'generation' | 'rewound' | 'gap' | 'unreadable'
@@ -58,6 +61,8 @@ export class ClusterNode {
   /** What its clock has said last, and how often it was set back. */
   #latest = 0
   #setBacks = 0
+  /** Sessions of which the others were told that they go on, and when. */
+  readonly #moved = new Map<string, number>()
   #why: Lost | undefined = 'joining'
   #cause: unknown
   #said: Lost | undefined
@@ -128,6 +133,14 @@ export class ClusterNode {
   /** Tells the others that a session goes on for longer. Nothing is lost where they do not hear it: they ask when its time is over. */
   tellMoved(session: string): void {
     const { engine, clock, sealer, name } = this.#parts
+    const now = clock.now()
+    // Whoever is logged in can renew again and again, and each time the others would ask the app.
+    if (Math.abs(now - (this.#moved.get(session) ?? -Infinity)) < TELL_EVERY) return
+    for (const oldest of this.#moved.keys()) {
+      if (this.#moved.size < MOVED) break
+      this.#moved.delete(oldest)
+    }
+    this.#moved.set(session, now)
     const message = sealMessage(sealer, { type: 'moved', node: name, session })
     within(clock, PATIENCE, engine.say(message)).catch(() => undefined)
   }
@@ -279,7 +292,10 @@ export class ClusterNode {
     this.#freshAt = at
     const applied = others.map((other) => (other.generation === generation ? other.seq : 0))
     if (others.every((other) => name < other.node))
-      await this.#trimmer.trim(generation, Math.min(seq, ...applied), this.#follower.age)
+      await this.#trimmer.trim(generation, Math.min(seq, ...applied), {
+        age: this.#follower.age,
+        now: Math.min(clock.now(), ...others.map((other) => other.now)),
+      })
     this.#applier.forget()
   }
 
@@ -314,7 +330,8 @@ export class ClusterNode {
     const { generation = '', seq = 0 } = this.#follower.position ?? {}
     const told = this.#writer.hasTold(generation) && seq >= this.#writer.readyAt
     const { value: tally } = this.#follower.tally
-    return { generation, told, seq, tally, done: this.#applier.done, connections: this.#parts.connections() }
+    const { clock, connections } = this.#parts
+    return { generation, told, seq, tally, done: this.#applier.done, connections: connections(), now: clock.now() }
   }
 
   async #apply(logged: LogEntry, generation: string, age: number): Promise<boolean> {

@@ -6,6 +6,8 @@ import { PATIENCE, within } from './within.ts'
 
 /** A node that has not said for so long that it is there is not waited for (ms). */
 const GONE_AFTER = 10_000
+/** Of more reports somebody else has made some. */
+const MOST = 1000
 /** Nodes whose last reports are known. */
 const REMEMBERED = 1000
 
@@ -54,7 +56,7 @@ export class Roll {
     const now = clock.now()
     this.#forgive(now - this.#readAt)
     this.#readAt = now
-    for (const { node, data } of reports) {
+    for (const { node, data } of reports.slice(0, MOST)) {
       const standing = node === name ? undefined : this.#open(node, data)
       if (standing === undefined || standing.beat <= (this.#beats.get(node) ?? 0)) continue
       this.#beats.delete(node)

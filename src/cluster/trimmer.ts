@@ -13,6 +13,12 @@ const MIN_LENGTH = 1000
 /** So many at a time are looked through for those that are to be moved. */
 const BLOCK = 4 * TALLY_STEP
 
+/** Milliseconds. */
+interface Time {
+  readonly age: number
+  readonly now: number
+}
+
 export interface TrimmerParts {
   readonly engine: Pick<ClusterEngine, 'append' | 'read' | 'trim'>
   readonly clock: Clock
@@ -52,12 +58,13 @@ export class Trimmer {
    * Rejects where the engine does: the next one will do it.
    *
    * @param applied - all who are there have applied the entries up to this one: clocks may be wrong about the others.
-   * @param age - of the log, by the engine's clock: one clock that is ahead must not take away what still matters.
+   * @param time - by the clock that is behind all others, and by the engine's (the age of the log): one that is ahead must not take
+   * away what still matters.
    */
-  async trim(generation: string, applied: number, age: number): Promise<void> {
-    const now = this.#parts.clock.now()
-    if (Math.abs(now - this.#trimmedAt) < TRIM_EVERY) return
-    this.#trimmedAt = now
+  async trim(generation: string, applied: number, { age, now }: Time): Promise<void> {
+    const own = this.#parts.clock.now()
+    if (Math.abs(own - this.#trimmedAt) < TRIM_EVERY) return
+    this.#trimmedAt = own
     const isDead = (until: number, n: number): boolean =>
       until + MARGIN <= now && (this.#ages[n] ?? Infinity) + MARGIN <= age
     const alive = this.#untils.findIndex((until, n) => !isDead(until, n))

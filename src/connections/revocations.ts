@@ -48,6 +48,8 @@ export interface Revocations {
    * @param connection - id of the connection, where there is one.
    */
   covers(identity: Identity, order: number, connection?: string): boolean
+  /** Nothing is looked after any more. */
+  stop(): void
 }
 
 const SWEEP = 60 * 60_000
@@ -63,7 +65,7 @@ class Remembered implements Revocations {
   /** Most of what is remembered are sessions and credentials: a hash, and until when, in seconds since the epoch. */
   readonly #out = new Map<string, number>()
   readonly #others = new Map<string, readonly Revocation[]>()
-  #sweeping = false
+  #cancel: (() => void) | undefined
 
   constructor(clock: Clock, hashes: readonly Hash[]) {
     this.#clock = clock
@@ -92,6 +94,10 @@ class Remembered implements Revocations {
     if (this.size === 0) return false
     for (const hash of this.#hashes) if (this.#covers(hash, identity, order, connection)) return true
     return false
+  }
+
+  stop(): void {
+    this.#cancel?.()
   }
 
   *values(): Generator<Pick<Revocation, 'key' | 'forGood' | 'at' | 'except' | 'until'>> {
@@ -129,10 +135,8 @@ class Remembered implements Revocations {
   }
 
   #sweepLater(): void {
-    if (this.#sweeping) return
-    this.#sweeping = true
-    this.#clock.after(SWEEP, () => {
-      this.#sweeping = false
+    this.#cancel ??= this.#clock.after(SWEEP, () => {
+      this.#cancel = undefined
       this.#sweep(this.#clock.now())
       if (this.size > 0) this.#sweepLater()
     })

@@ -21,6 +21,7 @@ export async function closeState(state: GateState, drain: Duration): Promise<voi
   await state.registry.whenEmpty()
   state.deadlines.stop()
   state.rechecks.stop()
+  state.revocations.stop()
   state.stopHeartbeat()
   state.store?.unwatch()
   state.cluster?.loss.stop()

@@ -59,7 +59,13 @@ export class Head {
   async chain(): Promise<Chain> {
     const id = (await this.#chainId()) ?? (await this.#makeChain())
     const link = await this.#jetstream.get(this.#names.head, { last_by_subj: this.#names.link(id, '*') })
-    return { id, generation: link?.data.toString() ?? NOTHING, before: link?.subject.split('.').at(-1) ?? NOTHING }
+    if (link === undefined) return { id, generation: NOTHING, before: NOTHING }
+    const [generation, before = NOTHING] = [link.data.toString(), link.subject.split('.').at(-1)]
+    if (isGeneration(generation) && generation !== before) return { id, generation, before }
+    // Whoever may publish can make a link, but none of the nodes has made this one; and there is one link for each.
+    await this.#jetstream.drop(this.#names.head)
+    this.#known = undefined
+    return await this.chain()
   }
 
   async #chainId(): Promise<string | undefined> {
@@ -143,6 +149,10 @@ export class Head {
 function toExact(time: string): string {
   const [seconds = '', fraction = ''] = time.replace(/Z$/, '').split('.')
   return `${seconds}.${fraction.padEnd(9, '0')}`
+}
+
+export function isGeneration(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text)
 }
 
 function random(): string {

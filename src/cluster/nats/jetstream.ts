@@ -25,6 +25,7 @@ export interface StreamConfig {
   readonly num_replicas: number
   readonly max_age?: number
   readonly max_msgs_per_subject?: number
+  readonly max_msg_size?: number
   readonly discard?: 'old' | 'new'
   readonly discard_new_per_subject?: boolean
   readonly republish?: { readonly src: string; readonly dest: string; readonly headers_only: boolean }

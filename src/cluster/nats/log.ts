@@ -2,7 +2,7 @@ import type { LogEntry, LogPage } from '../engine.ts'
 import type { ServerClock } from './clock.ts'
 import { inParts } from './parts.ts'
 import { ApiError, NO_STREAM, undefinedIf, type JetStream, type StreamInfo } from './jetstream.ts'
-import type { Current, Head } from './head.ts'
+import { isGeneration, type Current, type Head } from './head.ts'
 import { NatsError } from './link.ts'
 import type { Names } from './names.ts'
 
@@ -38,7 +38,7 @@ export class Log {
   async read(after: number, limit: number): Promise<LogPage> {
     for (let tries = 0; tries < TRIES; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const page = await this.#page(after, limit)
+      const page = await this.#page(after, limit, tries + 1 < TRIES)
       if (page !== undefined) return page
     }
     throw new Error('NATS: the log changes again and again')
@@ -49,12 +49,13 @@ export class Log {
     const chain = await this.#head.chain()
     if (chain.generation !== generation) return
     const [log, marks] = await Promise.all([this.#jetstream.info(this.#names.log(generation)), this.#marks(generation)])
-    const to = Math.min(upTo, log?.state.last_seq ?? 0)
-    if (to <= floorOf(marks)) return
+    const last = log?.state.last_seq ?? 0
+    const to = Math.min(upTo, last)
+    if (to <= floorOf(marks, last)) return
     const mark = this.#names.floor(chain.id, generation, to)
     // Another one may have made the same mark.
     await this.#jetstream.add(this.#names.head, mark, Buffer.alloc(0)).catch(ifApiError)
-    if (floorOf(await this.#marks(generation)) < to) throw new Error('NATS: the log cannot be trimmed')
+    if (floorOf(await this.#marks(generation), last) < to) throw new Error('NATS: the log cannot be trimmed')
     // One that is trimmed stays: it holds the number of the last. Before the first is, for the server, all.
     if (to > 1) await this.#jetstream.purge(this.#names.log(generation), { seq: to })
     for (const filter of marks) {
@@ -67,21 +68,21 @@ export class Log {
     if (isGeneration(generation)) await this.#head.replace(generation)
   }
 
-  /** @returns undefined where it was trimmed or replaced meanwhile. */
-  async #page(after: number, limit: number): Promise<LogPage | undefined> {
+  /** @returns undefined where it was trimmed or replaced meanwhile. @param isPatient - somebody may be trimming it. */
+  async #page(after: number, limit: number, isPatient: boolean): Promise<LogPage | undefined> {
     let current = await this.#head.current()
     if (await this.#jetstream.agree(current.log.config)) current = await this.#head.current()
     const { generation, log } = current
     const [marks, age] = await Promise.all([this.#marks(generation), this.#age(log)])
-    const floor = floorOf(marks)
     const last = log.state.last_seq
-    if (floor > last) return undefined
+    const floor = floorOf(marks, last)
+    if (isPatient && floor !== floorOf(marks, Infinity)) return undefined
     const from = Math.max(after, floor)
     const to = Math.min(from + limit, last)
     const entries = await this.#entries(current, from, to)
     if (entries === undefined) return undefined
     const isWhole = entries.length >= to - from
-    if (!isWhole && floorOf(await this.#marks(generation)) !== floor) return undefined
+    if (!isWhole && floorOf(await this.#marks(generation), last) !== floor) return undefined
     return { generation, age, floor, last, entries }
   }
 
@@ -108,12 +109,10 @@ export class Log {
   }
 }
 
-function floorOf(marks: readonly string[]): number {
-  return Math.max(0, ...marks.map((mark) => Number(mark.slice(mark.lastIndexOf('.') + 1))))
-}
-
-function isGeneration(text: string): boolean {
-  return /^[0-9a-f]{32}$/.test(text)
+/** Whoever may publish can make any mark: what is no number, or beyond the newest entry and stays so, is none. */
+function floorOf(marks: readonly string[], last: number): number {
+  const named = marks.map((mark) => mark.slice(mark.lastIndexOf('.') + 1)).filter((text) => /^\d{1,15}$/.test(text))
+  return Math.max(0, ...named.map(Number).filter((floor) => floor <= last))
 }
 
 function ifApiError(error: unknown): void {

@@ -25,6 +25,8 @@ export function streamsOf(names: Names, replicas: number): Streams {
       subjects: [names.logSubject(generation)],
       storage: 'file',
       num_replicas: replicas,
+      // An entry is of 32 KiB at most.
+      max_msg_size: 64 * 1024,
       // After it was stored, unlike the message itself.
       republish: { src: names.logSubject(generation), dest: names.wake, headers_only: true },
     }),

@@ -1,6 +1,6 @@
 import type { ClusterEngine } from '../engine.ts'
 import type { Driver } from './driver.ts'
-import { inspect, type Wanted } from './inspect.ts'
+import { advise, inspect, type Wanted } from './inspect.ts'
 import { Log } from './log.ts'
 import { fromPayload, toPayload, WAKE } from './payload.ts'
 import { placesOf } from './places.ts'
@@ -23,6 +23,7 @@ export function postgresEngine(driver: Driver, settings: Settings): ClusterEngin
     async open(hear, wake) {
       isClosed = false
       const durable = await inspect(driver, settings)
+      await log.check().catch(advise(settings))
       const stop = await driver.listen(store.channel, (payload) => told(payload, hear, wake), wake)
       if (isClosed) await stop()
       else unlisten = stop

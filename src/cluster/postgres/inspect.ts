@@ -11,6 +11,7 @@ export interface Wanted {
 
 const OLDEST = 13
 const NO_RIGHT = '42501'
+const NO_COLUMN = '42703'
 
 const config = (message: string): Gate101Error => new Gate101Error('GATE101_CONFIG', `postgresCluster: ${message}`)
 
@@ -30,6 +31,14 @@ export async function inspect(driver: Driver, wanted: Wanted): Promise<Durabilit
     if (error instanceof DatabaseError && error.code === NO_RIGHT)
       throw config(`${error.message}. ${byHand(wanted.schema)}`)
     throw error
+  }
+}
+
+/** Tables of the same names may be somebody else's, or those of another version. */
+export function advise({ schema }: Wanted): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof DatabaseError) || error.code !== NO_COLUMN) throw error
+    throw config(`the tables of the schema "${schema}" have other columns. Choose another one: { schema: '…' }.`)
   }
 }
 

@@ -9,6 +9,15 @@ import type { Store } from './store.ts'
 /** Changes when a standby becomes the server, or a backup is played back. Fails on a standby: it may be behind. */
 const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)'
 
+/** Entries are of 32 KiB at most; what is longer nobody can read in any case. */
+const MOST_BYTES = 32 * 1024 + 1
+
+/**
+ * Something that is written: a server that its standbys have left behind waits with it for ever, and does not answer what it does not
+ * know any more.
+ */
+const TRACE = `SELECT pg_logical_emit_message(true, 'gate101', ''); `
+
 /**
  * The log of one prefix: a row that counts, and the entries. The row is locked from the count to the commit, so that numbers
  * are in the order of commit.
@@ -18,12 +27,14 @@ export class Log {
   readonly #store: Store
   readonly #begin: string
   readonly #isReplicated: boolean
+  readonly #trace: string
 
   constructor(driver: Driver, store: Store, durable: Durability) {
     this.#driver = driver
     this.#store = store
     this.#isReplicated = durable === 'replicated'
     this.#begin = BEGIN + (this.#isReplicated ? flushing(['off', 'local'], 'on') : flushing(['off'], 'local'))
+    this.#trace = this.#isReplicated ? `${this.#begin}SELECT ${TIMELINE}; ${TRACE}` : ''
   }
 
   async append(generation: string, data: Uint8Array): Promise<number | undefined> {
@@ -42,8 +53,13 @@ SELECT seq::text, pg_notify('${channel}', '${WAKE}')::text FROM entry`,
     return row === undefined ? undefined : Number(row[0])
   }
 
+  /** Rejects where the tables are none of ours. */
+  async check(): Promise<void> {
+    await this.#driver.run(this.#page(0, 1)).catch(noneIfMissing)
+  }
+
   async read(after: number, limit: number): Promise<LogPage> {
-    const text = this.#page(after, limit)
+    const text = `${this.#trace}${this.#page(after, limit)}`
     let rows = await this.#driver.run(text).catch(noneIfMissing)
     if (rows === undefined) await this.#driver.run(createSql(this.#store.name))
     if (rows === undefined || rows.length === 0) {
@@ -101,7 +117,7 @@ AND generation <> (SELECT generation FROM ${schema}heads WHERE prefix = ${prefix
     return `SELECT h.generation::text, (extract(epoch FROM clock_timestamp() - h.begun_at) * 1000)::bigint::text AS age,
   h.floor::text, h.last::text, e.seq::text, encode(e.data, 'hex') AS data
 FROM ${schema}heads h LEFT JOIN LATERAL (
-  SELECT seq, data FROM ${schema}entries WHERE prefix = h.prefix AND generation = h.generation
+  SELECT seq, substr(data, 1, ${MOST_BYTES}) AS data FROM ${schema}entries WHERE prefix = h.prefix AND generation = h.generation
   AND seq > greatest(${whole(after)}, h.floor) AND seq <= h.last ORDER BY seq LIMIT ${whole(limit)}
 ) e ON true
 WHERE h.prefix = ${prefix} AND ${this.#holds('h')} ORDER BY e.seq`

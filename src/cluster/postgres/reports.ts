@@ -9,6 +9,7 @@ export interface Reports {
 }
 
 const SWEEP_MS = 60_000
+const HOUR_MS = 60 * 60_000
 
 export function reportsOf(driver: Driver, { schema, prefix }: Store): Reports {
   let swept = Number.NEGATIVE_INFINITY
@@ -34,8 +35,9 @@ ON CONFLICT (prefix, node) DO UPDATE SET data = excluded.data, expires_at = excl
 
     async reports() {
       const rows = await driver.run(
+        // One that is to stay for longer than an hour none of the nodes has made.
         `SELECT node::text, encode(data, 'hex') AS data FROM ${schema}reports
-WHERE prefix = ${prefix} AND expires_at > clock_timestamp() ORDER BY node`,
+WHERE prefix = ${prefix} AND expires_at > clock_timestamp() AND expires_at < ${after(HOUR_MS)} ORDER BY node`,
       )
       return rows.map(([node, data]) => ({ node: node ?? '', data: Buffer.from(data ?? '', 'hex') }))
     },

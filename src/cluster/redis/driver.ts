@@ -19,6 +19,8 @@ export interface Connection {
 export interface Driver {
   /** What the client puts before every key. */
   readonly keyPrefix: string
+  /** The number of the database that it has chosen. */
+  readonly database: number
   /** Whether `send` may be about the connection itself, too: a client of a cluster has many of them. */
   readonly isOne: boolean
   /** @param lost - called when it is no more, unless it was dropped. */

@@ -2,7 +2,7 @@ import { Gate101Error } from '../../core/errors.ts'
 import type { ClusterEngine, Durability } from '../engine.ts'
 import { Confirmed } from './confirmed.ts'
 import { toError, type Connection, type Driver } from './driver.ts'
-import { advised, inspect, tryAll, type Send, type Server } from './inspect.ts'
+import { advised, CHECK, inspect, tryAll, type Send, type Server } from './inspect.ts'
 import { Link } from './link.ts'
 import { Log, type Run } from './log.ts'
 import { namesOf, type Names } from './names.ts'
@@ -18,14 +18,15 @@ export interface Settings {
 const ignore = (): void => undefined
 
 export function redisEngine(driver: Driver, settings: Settings): ClusterEngine {
-  const names = namesOf(driver.keyPrefix, settings.prefix)
+  const names = namesOf(driver.keyPrefix, settings.prefix, driver.database)
   const links = new Links(driver, names, settings.durable)
   const run: Run = async (script, keys, args) => await links.commands.run(script, keys, args)
-  const write = settings.durable === 'replicated' ? links.confirmed.write : run
-  const log = new Log({ names, run, write })
+  const isReplicated = settings.durable === 'replicated'
+  const write = isReplicated ? links.confirmed.write : run
+  const log = new Log({ names, run, write, isReplicated })
   return {
     name: 'redis',
-    tickets: ticketsOf(run, names),
+    tickets: ticketsOf(write, names),
     open: async (hear, wake) => ({ durable: await links.open(hear, wake) }),
     append: async (generation, data) => await log.append(generation, data),
     read: async (after, limit) => await log.read(after, limit),
@@ -33,9 +34,14 @@ export function redisEngine(driver: Driver, settings: Settings): ClusterEngine {
     restart: async (generation) => await log.restart(generation),
     say: async (data) => void (await links.commands.send(['PUBLISH', names.said, data])),
     ...reportsOf(run, names),
-    ...placesOf(run, names),
+    ...placesOf(run, write, names),
     close: async () => links.close(),
   }
+}
+
+/** Those that are there from the start. */
+function keysOf({ head, log, reports, owners, lapses }: Names): readonly string[] {
+  return [head, log, reports, owners, lapses]
 }
 
 /** The connections of one engine. */
@@ -79,6 +85,7 @@ class Links {
     try {
       await this.commands.open()
       await tryAll(async (args) => await this.commands.send(args), this.#names.trial, this.#names.wake)
+      await this.commands.run(CHECK, keysOf(this.#names))
       await this.#listening.open()
       if (this.#durable === 'replicated') await this.#appends.open()
     } catch (error) {

@@ -35,6 +35,16 @@ end
 return 1
 `)
 
+/** Fails where one of these keys is of another type. KEYS: head, log, reports, owners, lapses. */
+export const CHECK = script(`
+redis.call('HGET', KEYS[1], 'generation')
+redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
+redis.call('HGET', KEYS[3], '')
+redis.call('ZCARD', KEYS[4])
+redis.call('ZCARD', KEYS[5])
+return 1
+`)
+
 export type Send = (args: readonly Arg[]) => Promise<unknown>
 
 const config = (message: string): Gate101Error => new Gate101Error('GATE101_CONFIG', `redisCluster: ${message}`)
@@ -77,6 +87,8 @@ export function advised(thrown: unknown): Error {
   const error = toError(thrown)
   if (error.code === 'MOVED')
     return config('this is a cluster of servers. Use createCluster of redis, or Cluster of ioredis.')
+  if (error.code === 'WRONGTYPE')
+    return config('keys {gate101:* hold something that is not ours. Delete them, or choose another `prefix`.')
   if (error.code !== 'NOPERM') return error
   return config(`${error.message}. It needs the keys and channels {gate101:*, and the commands that the docs list.`)
 }

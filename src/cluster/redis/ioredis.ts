@@ -14,7 +14,7 @@ export interface IoredisConnection {
 /** What is used of a client of ioredis 6: a `Redis`. */
 export interface IoredisClient {
   readonly isCluster: boolean
-  readonly options: { readonly keyPrefix?: string | undefined }
+  readonly options: { readonly keyPrefix?: string | undefined; readonly db?: number | undefined }
   callBuffer(command: string, args: Array<string | Buffer>): Promise<unknown>
   duplicate(overrides: object): IoredisConnection
 }
@@ -46,6 +46,7 @@ const ONCE = {
 export function ioredisDriver(client: IoredisClient): Driver {
   return {
     keyPrefix: client.options.keyPrefix ?? '',
+    database: client.options.db ?? 0,
     isOne: true,
     connect: (lost) => connectionOf(client.duplicate(ONCE), lost),
   }
@@ -67,6 +68,7 @@ export function ioredisClusterDriver(client: IoredisClusterClient): Driver {
   }
   return {
     keyPrefix: keyPrefix ?? '',
+    database: 0,
     isOne: false,
     connect: (lost) => connectionOf(client.duplicate([], overrides), lost),
   }

@@ -3,10 +3,12 @@ import { NOW, PRIMARY, script, TEXT } from './script.ts'
 /**
  * KEYS: head, log. ARGV: the name of the next generation, then the newest entry that the caller has seen: generation, number, and
  * digest. A log that does not hold it has lost entries, and others have their numbers or will have: another one is begun.
+ * Entries are of 32 KiB at most; what is longer nobody can read in any case.
  */
 const LOG = `${PRIMARY}${NOW}${TEXT}
 local head = redis.call('HMGET', KEYS[1], 'generation', 'last', 'floor', 'begun')
 local generation, last, floor, begun = head[1], tonumber(head[2]), tonumber(head[3]), tonumber(head[4])
+local function cut(data) return string.sub(data, 1, 32769) end
 local function begin()
   redis.call('DEL', KEYS[1], KEYS[2])
   generation, last, floor, begun = ARGV[1], 0, 0, now
@@ -14,7 +16,7 @@ local function begin()
 end
 local function differs(seq)
   local entry = redis.call('XRANGE', KEYS[2], text(seq), text(seq))[1]
-  return entry and redis.sha1hex(entry[2][2]) ~= ARGV[4]
+  return entry and redis.sha1hex(cut(entry[2][2])) ~= ARGV[4]
 end
 local seen = tonumber(ARGV[3])
 if not (generation and last and floor and begun) then
@@ -24,13 +26,16 @@ elseif generation == ARGV[2] and (last < seen or seen > floor and differs(seen))
 end
 `
 
-/** ARGV: after, limit. */
+/**
+ * ARGV: after, limit, whether it leaves a trace: only by what it writes can a server know that it is still the one that all others
+ * copy. */
 export const READ = script(`${LOG}
+if ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'looked', text(now)) end
 local from = math.max(tonumber(ARGV[5]), floor)
 local page = {generation, text(now - begun), text(floor), text(last)}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[2], text(from + 1), '+', 'COUNT', ARGV[6])) do
   page[#page + 1] = string.match(entry[1], '%d+')
-  page[#page + 1] = entry[2][2]
+  page[#page + 1] = cut(entry[2][2])
 end
 return page
 `)

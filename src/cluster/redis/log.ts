@@ -13,6 +13,8 @@ export interface LogParts {
   readonly run: Run
   /** Resolves only when what it has written is as durable as was promised. */
   readonly write: Run
+  /** A server that others have left behind must not answer: it does not know what they know. */
+  readonly isReplicated: boolean
 }
 
 /** The newest entry that this process has seen. */
@@ -44,8 +46,9 @@ export class Log {
   }
 
   async read(after: number, limit: number): Promise<LogPage> {
-    const args = [...this.#known(), String(after), String(limit)]
-    const page = toPage(toList(await this.#parts.run(READ, this.#keys, args)))
+    const { run, write, isReplicated } = this.#parts
+    const args = [...this.#known(), String(after), String(limit), isReplicated ? '1' : '0']
+    const page = toPage(toList(await (isReplicated ? write : run)(READ, this.#keys, args)))
     const newest = page.entries.at(-1)
     if (newest !== undefined) this.#see(page.generation, newest)
     return page

@@ -16,7 +16,7 @@ export interface Names {
   readonly wake: string
 }
 
-export function namesOf(keyPrefix: string, prefix: string): Names {
+export function namesOf(keyPrefix: string, prefix: string, database = 0): Names {
   const hash = createHash('sha256').update(Buffer.from(prefix, 'utf16le')).digest().subarray(0, 16)
   const base = `${keyPrefix}{gate101:${hash.toString('base64url')}}`
   return {
@@ -28,7 +28,8 @@ export function namesOf(keyPrefix: string, prefix: string): Names {
     trial: `${base}:trial`,
     place: (key) => `${base}:place:${key}`,
     ticket: (id) => `${base}:ticket:${id}`,
-    said: `${base}:said`,
-    wake: `${base}:wake`,
+    // Channels are those of all databases.
+    said: `${base}:said:${database}`,
+    wake: `${base}:wake:${database}`,
   }
 }

@@ -11,7 +11,7 @@ export interface NodeRedisConnection {
 
 /** What is used of a client of redis 6: what `createClient` gives. */
 export interface NodeRedisClient {
-  readonly options: { readonly keyPrefix?: string | Buffer; readonly socket?: object }
+  readonly options: { readonly keyPrefix?: string | Buffer; readonly socket?: object; readonly database?: number }
   withTypeMapping(mapping: object): unknown
   duplicate(overrides: object): NodeRedisConnection
 }
@@ -44,9 +44,10 @@ const ONCE = {
 const ignore = (): void => undefined
 
 export function nodeRedisDriver(client: NodeRedisClient): Driver {
-  const { keyPrefix = '', socket } = client.options
+  const { keyPrefix = '', socket, database = 0 } = client.options
   return {
     keyPrefix: String(keyPrefix),
+    database,
     isOne: true,
     connect(lost) {
       const made = client.duplicate({ ...ONCE, socket: { ...socket, reconnectStrategy: false } })
@@ -61,6 +62,7 @@ export function nodeRedisClusterDriver(client: NodeRedisClusterClient): Driver {
   const overrides = { keyPrefix: undefined, commandOptions, defaults: { ...defaults, disableOfflineQueue } }
   return {
     keyPrefix: String(keyPrefix),
+    database: 0,
     isOne: false,
     connect(lost) {
       const made = client.duplicate(overrides)

@@ -37,13 +37,14 @@ export interface Places {
   leave(places: readonly Place[]): Promise<void>
 }
 
-export function placesOf(run: Run, names: Names): Places {
+/** @param write - the same, resolving only when what was done is as durable as was promised. */
+export function placesOf(run: Run, write: Run, names: Names): Places {
   const keysOf = (places: readonly Place[]): string[] => places.map(({ key }) => names.place(key))
   const idsOf = (places: readonly Place[]): string[] => places.map(({ id }) => id)
   return {
     async enter({ key, id }, ttl, limit) {
       const most = Math.min(limit, Number.MAX_SAFE_INTEGER)
-      return (await run(ENTER, [names.place(key)], [id, String(Math.ceil(ttl)), String(most)])) === 1
+      return (await write(ENTER, [names.place(key)], [id, String(Math.ceil(ttl)), String(most)])) === 1
     },
     async keep(places, ttl) {
       if (places.length > 0) await run(KEEP, keysOf(places), [String(Math.ceil(ttl)), ...idsOf(places)])

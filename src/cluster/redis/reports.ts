@@ -4,9 +4,12 @@ import type { Run } from './log.ts'
 import type { Names } from './names.ts'
 import { NOW, PRIMARY, script } from './script.ts'
 
-/** Each value begins with its time: 16 digits. */
+/** Each value begins with its time: 16 digits. One that is to stay for longer than an hour none of the nodes has made. */
 const LIVING = `${NOW}
-local function isOver(value) return tonumber(string.sub(value, 1, 16)) <= now end
+local function isOver(value)
+  local over = tonumber(string.sub(value, 1, 16))
+  return not over or over <= now or over > now + 3600000
+end
 `
 
 /** KEYS: reports. ARGV: node, ttl, data. Every node reports now and then: a good time for what nobody has taken away. */
@@ -24,13 +27,14 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KE
 return 1
 `)
 
+/** What is longer than 4 KiB nobody can read in any case. */
 const REPORTS = script(`${PRIMARY}${LIVING}
 local found = {}
 local all = redis.call('HGETALL', KEYS[1])
 for n = 1, #all, 2 do
   if not isOver(all[n + 1]) then
     found[#found + 1] = all[n]
-    found[#found + 1] = string.sub(all[n + 1], 17)
+    found[#found + 1] = string.sub(all[n + 1], 17, 4112)
   end
 end
 return found
