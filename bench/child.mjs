@@ -16,9 +16,11 @@ export function pinLoad() {
 export const onServerCpu = (args) =>
   PINNED ? ['taskset', ['-c', '0', process.execPath, ...args]] : [process.execPath, args]
 
-export async function startServer(name) {
+/** @param env - what it finds in its environment besides; `born` is called with the process at once */
+export async function startServer(name, env = {}, born = () => {}) {
   const [execPath, execArgv] = onServerCpu(['--expose-gc'])
-  const child = fork(SERVE, [name], { execPath, execArgv })
+  const child = fork(SERVE, [name], { execPath, execArgv, env: { ...process.env, ...env } })
+  born(child)
   let stopped = false
   child.once('exit', (code) => {
     if (stopped) return
@@ -30,6 +32,7 @@ export async function startServer(name) {
     name,
     port,
     pid: child.pid,
+    child,
     ask(question, given) {
       child.send({ question, given })
       return answerOf(child)
@@ -41,8 +44,14 @@ export async function startServer(name) {
   }
 }
 
+/** Gates of several processes may talk on the same channel. */
 function answerOf(child) {
   return new Promise((resolve) => {
-    child.once('message', ({ answer }) => resolve(answer))
+    const take = (message) => {
+      if (!('answer' in message)) return
+      child.off('message', take)
+      resolve(message.answer)
+    }
+    child.on('message', take)
   })
 }

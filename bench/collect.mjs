@@ -1,4 +1,5 @@
 // Runs the chosen groups and turns samples into rows of data: name, goal, measured, control to itself, verdict.
+import { clusterRows } from './cluster.mjs'
 import { lifeRows } from './life.mjs'
 import { keyOf, measure, twinOf } from './measure.mjs'
 import { heldAfterRefusal, idleConnection, listeners } from './memory.mjs'
@@ -19,6 +20,7 @@ export async function collect(groups, rounds, progress) {
   const memory = await memoryOf(groups, progress)
   rows.push(...MEMORY.filter(({ group }) => has(group)).map((row) => memoryRow(memory, row)))
   if (has('life')) rows.push(...(await lifeRows(rounds, progress)))
+  if (has('cluster')) rows.push(...(await clusterRows(rounds, progress)))
   const peers = has('peers') ? PEERS.map((peer) => peerRow(samples, memory, peer)) : []
   return { rows, peers }
 }
@@ -57,10 +59,12 @@ function cpuRow(samples, { name, group, of, over, goal, metric }) {
   if (group === 'messages')
     row.perSecond = { of: median(sums(samples, of, 'perSecond')), over: median(sums(samples, over, 'perSecond')) }
   const noise = Math.abs(self.median - 1)
-  // The goal of a message is that no difference can be seen; all other goals are plain.
-  const judged = verdict(ratio.median, goal, group === 'messages' ? noise : 0)
+  // The goal of these is that no difference can be seen; all other goals are plain.
+  const judged = verdict(ratio.median, goal, NO_DIFFERENCE.includes(group) ? noise : 0)
   return { ...row, verdict: judged !== '' && noise > NOISY ? `${judged}, noisy` : judged }
 }
+
+const NO_DIFFERENCE = ['messages', 'cluster']
 
 /** Past this the control differs from itself so much that the row says little. */
 const NOISY = 0.1

@@ -1,16 +1,14 @@
 // Revocations among many open connections, seen from the clients: when the last frame of somebody who is out has come.
 import { startServer } from './child.mjs'
-import { CLOSE } from './frames.mjs'
+import { hearsEnough, listen } from './listen.mjs'
 import { drop, open, prepare } from './load.mjs'
 import { atMost } from './memory.mjs'
-import { now, SOCKETS } from './revoked.mjs'
+import { SOCKETS } from './revoked.mjs'
 import { shuffled } from './stats.mjs'
 
 const CONNECTIONS = 10_000
 /** In each visit. */
 const REVOCATIONS = 100
-/** Messages that everyone who will be out has had before. */
-const BEFORE = 3
 const CONCURRENCY = 64
 /** Clients that are waited for at a time; a multiple of the sockets that one subject has. */
 const AT_ONCE = 1000
@@ -59,22 +57,6 @@ async function visit(server, ready) {
   return { latencies, all }
 }
 
-/** Notes when frames come, and answers the Close. */
-function listen(client) {
-  const { frames, socket } = client
-  const seen = { client, messages: 0, lastAt: 0, closedAt: 0, gone: undefined, heard: () => {} }
-  seen.gone = new Promise((resolve) => socket.once('close', resolve))
-  client.onMessage = () => {
-    seen.lastAt = now()
-    if (frames.closed && seen.closedAt === 0) {
-      seen.closedAt = seen.lastAt
-      socket.write(CLOSE)
-    }
-    seen.heard()
-  }
-  return seen
-}
-
 /** @returns milliseconds from the call to the last frame of any of them, the Close included */
 async function revokeOne(server, subject, those) {
   const heard = Promise.all(those.map(hearsEnough))
@@ -85,14 +67,6 @@ async function revokeOne(server, subject, those) {
   await server.ask('hush')
   check(those)
   return Math.max(...those.map(({ lastAt }) => lastAt)) - at
-}
-
-function hearsEnough(seen) {
-  return new Promise((resolve) => {
-    seen.heard = () => {
-      if (seen.client.frames.messages >= BEFORE) resolve()
-    }
-  })
 }
 
 async function revokeAll(server, those) {

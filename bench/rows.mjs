@@ -57,6 +57,13 @@ export const ROWS = [
     goal: 1.05,
   },
   {
+    group: 'cluster',
+    name: 'accepted, scheme door, node of a cluster, over the same without `cluster`',
+    of: one('gate-schemes-cluster', accepted),
+    over: one('gate-schemes', accepted),
+    goal: 1,
+  },
+  {
     group: 'handshake',
     name: 'accepted, scheme door, over `ws` with the key check alone',
     of: one('gate-schemes', accepted),

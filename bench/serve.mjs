@@ -27,6 +27,9 @@ const ANSWERS = {
   ...answers,
 }
 
-process.on('message', async ({ question, given }) => process.send({ answer: await ANSWERS[question](given) }))
+process.on('message', async ({ question, given }) => {
+  // Gates of several processes may talk on the same channel.
+  if (question !== undefined) process.send({ answer: (await ANSWERS[question](given)) ?? null })
+})
 process.on('disconnect', () => process.exit())
 process.send({ answer: server.address().port })
