@@ -17,6 +17,6 @@ process.exitCode = run(process.execPath, [
   '--test-reporter=spec',
   '--test-concurrency=2',
   // A file that hangs must fail, and name itself, long before the whole run is given up.
-  '--test-timeout=240000',
+  '--test-timeout=480000',
   ...files,
 ])

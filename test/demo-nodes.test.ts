@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { startDemo, type Demo } from './support/demo.ts'
 
 /** The demo on three nodes: one port, and one login for all of them. */
-describe('npm start -- --nodes 3', { timeout: 60_000 }, () => {
+describe('npm start -- --nodes 3', { timeout: 240_000 }, () => {
   let demo: Demo
   let base = ''
 

@@ -15,7 +15,7 @@ const go = goDialler()
 const curl = findCurl()
 const KEY = { 'x-api-key': 'test_api_key' }
 /** For tests of sockets that must end: one that does not would keep the test waiting. */
-const BOUND = { timeout: 20_000 }
+const BOUND = { timeout: 120_000 }
 
 let demo: Demo
 let http = ''

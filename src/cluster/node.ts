@@ -28,7 +28,10 @@ const MOVED = 10_000
 export type Lost = 'joining' | 'no_answer' | 'generation' | 'rewound' | 'gap' | 'unreadable'
 
 export interface NodeParts
-  extends Omit<WriterParts, 'engine' | 'newId' | 'log'>, Omit<ApplierParts, 'engine'>, Pick<QuestionParts, 'answer'> {
+  extends
+    Omit<WriterParts, 'engine' | 'newId' | 'log' | 'generation' | 'isAway'>,
+    Omit<ApplierParts, 'engine'>,
+    Pick<QuestionParts, 'answer'> {
   readonly engine: ClusterEngine
   /** All of the log is applied: what was held can be acted on. @param wasAway - the engine may have lost what lies beside the log. */
   readonly caughtUp: (wasAway: boolean) => Promise<void>
@@ -88,7 +91,13 @@ export class ClusterNode {
       apply: (...entry) => this.#apply(...entry),
       isOver: () => this.#stopped,
     })
-    this.#writer = new Writer({ ...parts, newId, log: () => this.#logNow() })
+    this.#writer = new Writer({
+      ...parts,
+      newId,
+      log: () => this.#logNow(),
+      generation: () => this.#follower.position?.generation,
+      isAway: () => this.#stopped || this.lost !== undefined,
+    })
     this.#roll = new Roll(parts)
     this.#acks = new Acks({ clock, roll: () => this.#roll.read(), known: () => this.#roll.known })
     this.#questions = new Questions(parts)
@@ -123,7 +132,7 @@ export class ClusterNode {
   async write(entry: Entry): Promise<void> {
     this.#applier.owns(entry)
     await within(this.#parts.clock, PATIENCE, this.#first).catch(() => undefined)
-    await this.#writer.write(this.#follower.position?.generation, entry)
+    await this.#writer.write(entry)
   }
 
   newId(): string {

@@ -4,6 +4,9 @@ import { sealEntry, type Entry, type HeldItem, type LoggedEntry, type Written } 
 import type { Sealer } from './sealer.ts'
 import { PATIENCE, within } from './within.ts'
 
+/** So long it is tried to write an entry again, and after so long a pause (ms). */
+const TRIED_FOR = 1000
+const PAUSE = 100
 /** Of what could not be written one by one; beyond that a node tells all that it remembers. */
 const MAX_WAITING = 1000
 /** So many fit into one entry, with what they spare. */
@@ -15,6 +18,10 @@ export interface WriterParts {
   readonly sealer: Sealer
   readonly name: string
   readonly newId: () => string
+  /** The log that is followed. */
+  readonly generation: () => string | undefined
+  /** The engine is known to be away, or nobody waits any more. */
+  readonly isAway: () => boolean
   /** How old the log is, by the engine's clock (ms), and what was read of it. */
   readonly log: () => { readonly age: number; readonly after: Written['after'] }
   /** All that this node remembers. */
@@ -63,13 +70,24 @@ export class Writer {
   }
 
   /** Rejects where it is not surely written; then it is kept, and written later. */
-  async write(generation: string | undefined, entry: Entry): Promise<void> {
-    try {
-      if (generation === undefined) throw new Error('The log was not reached yet.')
-      await this.#append(generation, entry)
-    } catch (error) {
-      this.#keep(entry)
-      throw error
+  async write(entry: Entry): Promise<void> {
+    const { clock, generation, isAway } = this.#parts
+    const until = clock.now() + TRIED_FOR
+    for (;;) {
+      try {
+        const current = generation()
+        if (current === undefined) throw new Error('The log was not reached yet.')
+        // oxlint-disable-next-line no-await-in-loop -- it is one entry, by its id
+        return void (await this.#append(current, entry))
+      } catch (error) {
+        // A connection that was replaced, or a log that was begun anew, is there again in a moment.
+        if (isAway() || clock.now() >= until) {
+          this.#keep(entry)
+          throw error
+        }
+      }
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await new Promise<void>((resolve) => void clock.after(PAUSE, resolve))
     }
   }
 

@@ -28,8 +28,8 @@ function faults({ name, found, start }: FaultyKind): void {
       await engine?.stop()
     })
 
-    for (const { name: fault, needs, run, todo = false } of SCENARIOS) {
-      test(fault, { todo }, async (t) => {
+    for (const { name: fault, needs, run } of SCENARIOS) {
+      test(fault, async (t) => {
         if (needs !== undefined && engine[needs] === undefined) return t.skip(`${name} has no such thing`)
         try {
           await run(world, engine)

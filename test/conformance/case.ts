@@ -1,4 +1,5 @@
 import type { GateOptions } from '../../src/index.ts'
+import { patientClock } from '../support/beats.ts'
 import type { HandshakeText } from '../support/raw.ts'
 import type { Framework } from './adapters/types.ts'
 
@@ -59,7 +60,7 @@ export const POLICIES: Readonly<Record<Policy, Omit<GateOptions, 'identify' | 'a
   default: {},
   listed: { origins: ['https://app.example.com'], hosts: ['ws.internal.example'] },
   /** For what is to be cut by the deadline. */
-  hasty: { limits: { deadline: 300 } },
+  hasty: { clock: patientClock, limits: { deadline: 300 } },
   /** Every way in which a credential may come with the handshake, and refusals as a Close frame. */
   roads: {
     subprotocolTokens: true,

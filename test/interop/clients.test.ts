@@ -17,6 +17,7 @@ import { ENDS, kindOfStatus, PROFILES } from '../../src/core/end.ts'
 import { REFUSALS, type RefusalRow } from '../../src/core/refusals.ts'
 import { createGate, type Gate } from '../../src/index.ts'
 import { findGo, findPython, skipWithout, type Program } from '../support/debian.ts'
+import { freePort } from '../support/ports.ts'
 import { listen, type Listening } from '../support/servers.ts'
 import { run, type Ran } from './programs.ts'
 
@@ -309,10 +310,9 @@ for (const client of clients) {
     })
 
     test('a server that is not there is waited for', async () => {
-      const gone = await listen(createServer())
-      await gone.close()
+      const port = await freePort()
       const wanted = { phase: 'handshake', outcome: 'lost', next: 'wait' }
-      assert.deepEqual(await dial(client, 'header', `ws://127.0.0.1:${gone.port}/jwt`, good()), wanted)
+      assert.deepEqual(await dial(client, 'header', `ws://127.0.0.1:${port}/jwt`, good()), wanted)
     })
 
     test('a connection that carries its token back is not gone on with', async () => {

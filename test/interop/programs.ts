@@ -21,7 +21,7 @@ export function run(
   const child = spawn(command, args, {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 180_000,
+    timeout: 400_000,
   })
   let stdout = ''
   let stderr = ''

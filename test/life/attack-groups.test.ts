@@ -166,7 +166,7 @@ describe('client certificates that the app looks at itself', () => {
     const asked = new Promise<unknown>((resolve) => gate.on('rechecked', resolve))
     clock.pass(MINUTE)
     await asked
-    const still = new Promise<string>((resolve) => setTimeout(resolve, 500, 'both are open').unref())
+    const still = new Promise<string>((resolve) => setTimeout(resolve, 30_000, 'both are open').unref())
     assert.deepEqual(await Promise.race([closed, still]), { n: 1, code: 4403 })
     for (const socket of sockets) socket.terminate()
     await closeGate(gate, clock)
@@ -200,7 +200,7 @@ describe('one app behind two servers', () => {
     const asked = new Promise<unknown>((resolve) => gate.on('rechecked', resolve))
     clock.pass(MINUTE)
     await asked
-    const still = new Promise<string>((resolve) => setTimeout(resolve, 500, 'it is open').unref())
+    const still = new Promise<string>((resolve) => setTimeout(resolve, 30_000, 'it is open').unref())
     assert.equal(await Promise.race([closed, still]), 4403)
     for (const socket of sockets) socket.terminate()
     await closeGate(gate, clock)

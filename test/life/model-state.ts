@@ -79,7 +79,12 @@ export class Model {
   }
 
   isRefused(login: Login): boolean {
-    return login.isGone || (login.expiresAt !== null && login.expiresAt <= this.now) || this.isRevoked(login)
+    return this.isOut(login) || this.isRevoked(login)
+  }
+
+  /** Whether the app itself refuses it. */
+  isOut({ isGone, expiresAt }: Login): boolean {
+    return isGone || (expiresAt !== null && expiresAt <= this.now)
   }
 
   /** Rule V1, for one who is asked about now. */

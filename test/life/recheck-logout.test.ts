@@ -160,7 +160,8 @@ for (const watched of [true, false]) {
       assert.deepEqual(site.rows.writes.slice(writes), [])
     })
 
-    test('a logout while a re-check is under way stays one', LIMIT, async () => {
+    // With the store, what was written back is destroyed once more.
+    test('a logout while a re-check is under way stays one', watched ? none : LIMIT, async () => {
       await using site = await start(stack, { watched })
       await assertLoggedOut(site, await loggedOutAt(site, 'guard: after the user is read'))
     })

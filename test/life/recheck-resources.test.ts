@@ -28,7 +28,7 @@ function listenersOf({ connection }: Opened): Record<string, number> {
 
 describe('1000 re-checks of one connection', () => {
   for (const stack of STACKS) {
-    test(stack.name, { timeout: 60_000 }, async () => {
+    test(stack.name, { timeout: 240_000 }, async () => {
       await using site = await start(stack, { gate: { recheck: { every: 100, jitter: 0 } } })
       const warnings: Error[] = []
       const onWarning = (warning: Error): void => void warnings.push(warning)
@@ -55,7 +55,7 @@ describe('1000 re-checks of one connection', () => {
 
 describe('what the app was asked with is garbage afterwards', () => {
   for (const stack of STACKS) {
-    test(stack.name, { timeout: 60_000 }, async () => {
+    test(stack.name, { timeout: 240_000 }, async () => {
       await using site = await start(stack)
       await site.openBy(await site.login())
       const held = { made: 0, count: 0 }

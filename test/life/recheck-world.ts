@@ -148,7 +148,7 @@ export interface Site extends World, AsyncDisposable {
 }
 
 /** How long a test waits for what never comes. It only ever ends one that fails. */
-const PATIENCE = 5000
+const PATIENCE = 30_000
 
 export function makeWorld(): World {
   const clock = new Wall()

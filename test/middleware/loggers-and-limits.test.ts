@@ -203,7 +203,7 @@ describe('connect-timeout', () => {
   test('does not fire after the 101', async () => {
     const fired: string[] = []
     await using served = await serve((gate) => {
-      const app = appWith(timeout('20ms') as RequestHandler)(gate)
+      const app = appWith(timeout('500ms') as RequestHandler)(gate)
       app.get('/slow', () => undefined)
       return express()
         .set('env', 'test')
@@ -224,7 +224,7 @@ describe('connect-timeout', () => {
   })
 
   test('refuses what the app does not answer, before the deadline of the gate does', async () => {
-    await using served = await serve(appWith(timeout('20ms') as RequestHandler))
+    await using served = await serve(appWith(timeout('500ms') as RequestHandler))
     const refused = await served.ask({}, '/late')
     assert.equal(refused.status, 503)
     assert.equal(served.refused[0]?.code, 'app')

@@ -227,7 +227,7 @@ async function lateTickets({ app, port }: Running, kinds: readonly Kind[], code:
   }
 }
 
-test('docs/roads.md says what these tests have shown', { timeout: 10_000 }, () => {
+test('docs/roads.md says what these tests have shown', { timeout: 60_000 }, () => {
   const page = readFileSync(PAGE, 'utf8')
   const wanted = fill(page, cells)
   if (process.env['ROADS_TABLE'] === 'write') writeFileSync(PAGE, wanted)

@@ -8,6 +8,7 @@ import { websocket as onFastify } from '../../src/fastify.ts'
 import { websocket as onHono } from '../../src/hono.ts'
 import { createGate, type Gate, type GateOptions } from '../../src/index.ts'
 import { websocket as onKoa } from '../../src/koa.ts'
+import { patientClock } from '../support/beats.ts'
 
 export const KEY = 'secret-key-7f3a'
 
@@ -61,7 +62,7 @@ const identify = (): { subject: string } => ({ subject: 'ann' })
 export const APPS: Readonly<Record<string, (before: Before, options?: Options) => Promise<MadeApp>>> = {
   async Express(before, options = {}) {
     const app = express()
-    const gate = createGate({ identify, ...options })
+    const gate = createGate({ identify, clock: patientClock, ...options })
     app.use(async (req, res, next) => {
       await before(req, res)
       if (req.headers['x-api-key'] === KEY) next()
@@ -74,7 +75,7 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
   },
   async Koa(before, options = {}) {
     const app = new Koa()
-    const gate = createGate<Koa.Context>({ identify, ...options })
+    const gate = createGate<Koa.Context>({ identify, clock: patientClock, ...options })
     app.use(async (ctx, next) => {
       await before(ctx.req, ctx.res)
       if (ctx.get('x-api-key') !== KEY) ctx.throw(401, 'no key')
@@ -88,7 +89,7 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
   },
   async Fastify(before, options = {}) {
     const app = fastify()
-    const gate = createGate<{ raw: IncomingMessage }>({ identify, ...options })
+    const gate = createGate<{ raw: IncomingMessage }>({ identify, clock: patientClock, ...options })
     app.addHook('onRequest', async (request, reply) => {
       await before(request.raw, reply.raw)
       if (request.headers['x-api-key'] !== KEY) await reply.code(401).send({ error: 'no key' })
@@ -100,7 +101,7 @@ export const APPS: Readonly<Record<string, (before: Before, options?: Options) =
   },
   async Hono(before, options = {}) {
     const app = new Hono<{ Bindings: HttpBindings }>()
-    const gate = createGate<{ env: unknown }>({ identify, ...options })
+    const gate = createGate<{ env: unknown }>({ identify, clock: patientClock, ...options })
     app.use(async (c, next) => {
       await before(c.env.incoming, c.env.outgoing)
       if (c.req.header('x-api-key') !== KEY) return c.json({ error: 'no key' }, 401)
@@ -119,7 +120,7 @@ export function expressApp(
   options: Omit<GateOptions, 'authenticate'> = {},
 ): MadeApp & { readonly requireKey: RequestHandler } {
   const app = express()
-  const gate = createGate({ identify, ...options }) as unknown as Gate
+  const gate = createGate({ identify, clock: patientClock, ...options }) as unknown as Gate
   const requireKey: RequestHandler = (req, res, next) =>
     req.headers['x-api-key'] === KEY ? next() : void res.status(401).json({ error: 'no key' })
   add(app, gate)

@@ -7,7 +7,9 @@ import { after, before, describe, it } from 'node:test'
 import { createProxyMiddleware } from 'http-proxy-middleware'
 import { WebSocketServer } from 'ws'
 import { createGate, type Gate, type GateEvent, type GateOptions, type Library } from '../../src/index.ts'
+import { patientClock } from '../support/beats.ts'
 import { frame } from '../support/frames.ts'
+import { freePort } from '../support/ports.ts'
 import { connectRaw, handshake, handshakeText, rawRequest } from '../support/raw.ts'
 import { listen } from '../support/servers.ts'
 import { trapFaults } from '../support/trap.ts'
@@ -24,7 +26,7 @@ interface Made {
 
 /** Lets everybody with a key in, to `to`. `library` may be one that listens on the server itself. */
 function serverFor(to: (server: Server) => Library | undefined, limits: GateOptions['limits'] = {}): Made {
-  const gate = createGate({ identify: () => ({ subject: 'ann' }), limits }) as unknown as Gate
+  const gate = createGate({ identify: () => ({ subject: 'ann' }), clock: patientClock, limits }) as unknown as Gate
   const server = createServer()
   const library = to(server)
   const route = library === undefined ? gate.accept() : gate.accept(library)
@@ -238,11 +240,7 @@ describe('a library that refuses', () => {
   })
 
   it("a proxy's upstream that is away does not end the process", async () => {
-    const gone = createServer()
-    const { port } = await (async () => {
-      await using closed = await listen(gone)
-      return closed
-    })()
+    const port = await freePort()
     const { server, gate, events } = serverFor(
       () =>
         createProxyMiddleware({

@@ -14,6 +14,7 @@ export function findChromium(): Program {
 export async function launchChromium(args: readonly string[] = []): Promise<Browser> {
   return await chromium.launch({
     executablePath: PATH,
+    timeout: 180_000,
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -15,7 +15,7 @@ export type Program =
 const GOPATH = '/usr/share/gocode'
 
 function run(command: string, args: readonly string[]): string | undefined {
-  const done = spawnSync(command, args, { encoding: 'utf8', timeout: 30_000 })
+  const done = spawnSync(command, args, { encoding: 'utf8', timeout: 120_000 })
   return done.status === 0 ? `${done.stdout}${done.stderr}`.trim() : undefined
 }
 

@@ -1,12 +1,12 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { connect, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node'
 import type { Program } from './debian.ts'
+import { freePort } from './ports.ts'
 
 /** nats-server, as Debian installs it: outside the PATH of some users. */
 export function findNats(): Program {
@@ -15,15 +15,6 @@ export function findNats(): Program {
     if (done.status === 0) return { path, version: done.stdout.trim(), env: {} }
   }
   return { missing: 'no nats-server here (Debian package: nats-server)' }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export interface NatsOptions {

@@ -1,13 +1,13 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Pool, type PoolConfig } from 'pg'
 import postgres from 'postgres'
 import type { Program } from './debian.ts'
+import { freePort } from './ports.ts'
 
 const DEBIAN = '/usr/lib/postgresql'
 
@@ -29,15 +29,6 @@ function otherUser(): { readonly uid?: number; readonly gid?: number } {
         .find(Boolean),
     )
   return { uid: idOf('-u'), gid: idOf('-g') }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** State and parent of a process; undefined where there is none. */

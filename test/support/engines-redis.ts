@@ -1,28 +1,19 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import { createClient, type RedisClientOptions } from 'redis'
 import type { Program } from './debian.ts'
+import { freePort } from './ports.ts'
 
 export function findRedis(): Program {
-  const done = spawnSync('redis-server', ['--version'], { encoding: 'utf8', timeout: 30_000 })
+  const done = spawnSync('redis-server', ['--version'], { encoding: 'utf8', timeout: 120_000 })
   if (done.status !== 0) return { missing: 'no redis-server here (Debian package: redis-server)' }
   return { path: 'redis-server', version: /v=([\d.]+)/.exec(done.stdout)?.[1] ?? '', env: {} }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  // The bus of a cluster is 10000 above.
-  return port < 55_000 ? port : await freePort()
 }
 
 type Options = Readonly<Record<string, unknown>>

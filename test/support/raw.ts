@@ -16,7 +16,7 @@ export interface RawTarget {
 export type Ending = 'end' | 'reset' | 'open'
 
 /** How long a raw connection waits for what never comes, in ms. It only ever ends a test that fails. */
-const PATIENCE = 5000
+const PATIENCE = 30_000
 
 /** A socket on which a test writes any bytes it likes and reads what came back. */
 export interface RawConnection extends AsyncDisposable {

@@ -1,28 +1,30 @@
 import { once } from 'node:events'
 import type { Server, Socket } from 'node:net'
+import { patientClock } from './beats.ts'
 
 /** A server that listens, and the connections that it holds. */
 export interface Listening extends AsyncDisposable {
   readonly port: number
   /** Connections that the server holds at this moment, of whatever kind. */
   openHandshakes(): number
-  /** Waits until the server holds no connection; rejects, with the number left, after `ms`. @defaultValue 5000 */
+  /** Waits until the server holds no connection; rejects, with the number left, after `ms` that this process has felt. @defaultValue 5000 */
   noneOpen(ms?: number): Promise<void>
   /** Destroys every connection and stops listening. May be called again. */
   close(): Promise<void>
 }
 
 async function noneIn(sockets: ReadonlySet<Socket>, ms: number): Promise<void> {
-  const deadline = performance.now() + ms
+  let cancel = (): void => undefined
+  const late = new Promise<false>((resolve) => (cancel = patientClock.after(ms, () => resolve(false))))
   for (const socket of sockets) {
-    const left = deadline - performance.now()
     const gone = await Promise.race([
       // Not events.once(): it rejects on the 'error' of a peer that has reset.
       new Promise<true>((resolve) => socket.once('close', () => resolve(true))),
-      new Promise<false>((resolve) => setTimeout(resolve, Math.max(0, left), false).unref()),
+      late,
     ])
     if (!gone) throw new Error(`The server still holds ${sockets.size} connection(s) after ${ms} ms.`)
   }
+  cancel()
 }
 
 /**

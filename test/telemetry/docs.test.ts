@@ -212,7 +212,7 @@ it('the OpenTelemetry snippet runs as it stands, and exports', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       cwd: root,
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 180_000,
     })
     assert.deepEqual([status, stderr], [0, ''])
     for (const said of [/ws_auth_handshakes/, /reason: 'app'/, /websocket handshake/]) assert.match(stdout, said)

@@ -78,7 +78,7 @@ describe('a place is given back once, whatever became of it', () => {
         const next = await openWaiting(listening).catch((error: unknown) => assert.fail(`${name}: ${String(error)}`))
         const { status } = await rawRequest({ port: listening.port, lines: handshake() })
         assert.ok(status === 503 || status === 429, `${name}: its place was given back twice (${status})`)
-        const gone = nextEvent(made.gate, 'aborted')
+        const gone = nextEvent(made.gate, 'aborted', 'refused')
         next.destroy()
         await gone
         await listening.noneOpen(1500)

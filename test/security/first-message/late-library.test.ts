@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { it } from 'node:test'
@@ -18,17 +19,8 @@ for (const [name, write] of [
       firstMessage: { paths: ['/live'] },
       limits: { deadline: 100 },
     })
-    let wrote: () => void = () => undefined
-    const written = new Promise<void>((resolve) => {
-      wrote = resolve
-    })
     const server = createServer()
-    server.on('upgrade', (_req, socket: Duplex) => {
-      setTimeout(() => {
-        write(socket)
-        wrote()
-      }, 200)
-    })
+    const handed = once(server, 'upgrade') as Promise<[req: unknown, socket: Duplex]>
     gate.attach(server)
     await using listening = await listen(server)
     await using connection = await connectRaw({ port: listening.port })
@@ -37,7 +29,8 @@ for (const [name, write] of [
     connection.send(frame('{"type":"auth","token":"of-ann"}'))
     const frames = await connection.frames(1)
     assert.equal(frames.at(-1)?.closeCode, 1013)
-    await written
+    const [, socket] = await handed
+    write(socket)
     await connection.ended()
     assert.ok(!connection.received().includes('LEAK'), connection.received().toString('latin1'))
   })

@@ -8,7 +8,9 @@ import { createProxyMiddleware } from 'http-proxy-middleware'
 import { Server as SocketIo } from 'socket.io'
 import { WebSocketServer } from 'ws'
 import { createGate, type Gate, type GateOptions, type Library } from '../../../src/index.ts'
+import { patientClock } from '../../support/beats.ts'
 import { frame, OPCODE, readFrames } from '../../support/frames.ts'
+import { freePort } from '../../support/ports.ts'
 import { connectRaw, handshakeText, reset, type RawConnection } from '../../support/raw.ts'
 import { listen, type Listening } from '../../support/servers.ts'
 import { trapFaults } from '../../support/trap.ts'
@@ -35,6 +37,7 @@ function serverFor(to: (server: Server) => Library | undefined, options: Partial
   const gate = createGate({
     identify: (req) => ({ subject: String((req as { user?: string }).user) }),
     firstMessage: { paths: ['/*'] },
+    clock: patientClock,
     ...options,
   } as GateOptions) as unknown as Gate
   const server = createServer()
@@ -420,11 +423,7 @@ describe('libraries of the field', () => {
   })
 
   it('http-proxy-middleware, and an upstream that is away', async () => {
-    const gone = createServer()
-    const { port } = await (async () => {
-      await using closed = await listen(gone)
-      return closed
-    })()
+    const port = await freePort()
     const made = serverFor(
       () =>
         createProxyMiddleware({

@@ -101,20 +101,23 @@ for (const stack of ['Express', 'Koa', 'no app'] as StackName[]) {
 
     it('a guess whose client goes, or sends more, before the answer gives no free try', async () => {
       let asked = 0
+      let onAsked = (): void => undefined
       const hand = byHand<Say>()
       const made = await make(stack, {
         limits: { waitingPerAddress: 200, deadline: 2000 },
         guard: (authorization) => {
           if (authorization === undefined) return NO
           asked++
+          onAsked()
           return hand.promise
         },
       })
       await using listening = await serve(made)
       for (let n = 0; n < 3 * FAILURES; n++) {
         const connection = await openWaiting(listening)
+        const tried = new Promise<void>((resolve) => (onAsked = resolve))
         connection.send(wrong('ann', n))
-        await new Promise((resolve) => setTimeout(resolve, 3))
+        await Promise.race([tried, connection.frames(1)])
         connection.destroy()
       }
       hand.settle(NO)

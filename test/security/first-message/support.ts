@@ -11,6 +11,7 @@ import { websocket as onHono } from '../../../src/hono.ts'
 import { createGate, type Gate, type GateEvent, type GateOptions } from '../../../src/index.ts'
 import { websocket as onKoa } from '../../../src/koa.ts'
 import { basic } from '../../../src/schemes.ts'
+import { patientClock } from '../../support/beats.ts'
 import { frame, OPCODE, readFrames, type Frame } from '../../support/frames.ts'
 import { connectRaw, handshakeText, type HandshakeText, type RawConnection, type RawTarget } from '../../support/raw.ts'
 import { parseResponse, type ParsedResponse } from '../../support/response.ts'
@@ -80,7 +81,7 @@ const identified = (req: IncomingMessage): { subject: string } | null => {
 const STACKS: Readonly<Record<string, (parts: Parts) => Promise<{ server: Server; gate: Gate<never> }>>> = {
   async Express(parts) {
     const app = express()
-    const gate = createGate({ identify: identified, ...parts.options })
+    const gate = createGate({ identify: identified, clock: patientClock, ...parts.options })
     app.use(async (req, res, next) => {
       const no = await ask(parts, req, res)
       if (no === undefined) next()
@@ -98,7 +99,11 @@ const STACKS: Readonly<Record<string, (parts: Parts) => Promise<{ server: Server
   async Koa(parts) {
     const app = new Koa()
     app.silent = true
-    const gate = createGate<Koa.Context>({ identify: (ctx) => identified(ctx.req), ...parts.options })
+    const gate = createGate<Koa.Context>({
+      identify: (ctx) => identified(ctx.req),
+      clock: patientClock,
+      ...parts.options,
+    })
     const route = onKoa(gate, parts.handler as never)
     app.use(async (ctx, next) => {
       const no = await ask(parts, ctx.req, ctx.res)
@@ -113,7 +118,11 @@ const STACKS: Readonly<Record<string, (parts: Parts) => Promise<{ server: Server
   },
   async Fastify(parts) {
     const app = fastify()
-    const gate = createGate<{ raw: IncomingMessage }>({ identify: ({ raw }) => identified(raw), ...parts.options })
+    const gate = createGate<{ raw: IncomingMessage }>({
+      identify: ({ raw }) => identified(raw),
+      clock: patientClock,
+      ...parts.options,
+    })
     app.addHook('onRequest', async (request, reply) => {
       const no = await ask(parts, request.raw, reply.raw)
       if (no !== undefined) await reply.code(no.status).send(no.body ?? 'no')
@@ -125,7 +134,11 @@ const STACKS: Readonly<Record<string, (parts: Parts) => Promise<{ server: Server
   },
   async Hono(parts) {
     const app = new Hono<{ Bindings: HttpBindings }>()
-    const gate = createGate<{ env: HttpBindings }>({ identify: (c) => identified(c.env.incoming), ...parts.options })
+    const gate = createGate<{ env: HttpBindings }>({
+      identify: (c) => identified(c.env.incoming),
+      clock: patientClock,
+      ...parts.options,
+    })
     app.onError((_error, c) => c.text('broken', 500))
     app.use(async (c, next) => {
       const said = await parts.guard(c.req.header('authorization'), c.env.incoming)
@@ -144,7 +157,7 @@ const STACKS: Readonly<Record<string, (parts: Parts) => Promise<{ server: Server
       const said = await parts.guard(`Basic ${value}`, undefined)
       return typeof said === 'string' ? { subject: said } : null
     }
-    const gate = createGate({ authenticate: basic({ verify }), ...parts.options })
+    const gate = createGate({ authenticate: basic({ verify }), clock: patientClock, ...parts.options })
     const server = createServer()
     new WebSocketServer({ server, perMessageDeflate: true }).on('connection', parts.handler)
     gate.attach(server)

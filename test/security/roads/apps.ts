@@ -13,6 +13,7 @@ import { ticket as fastifyTicket, websocket as onFastify } from '../../../src/fa
 import { createGate, type Gate, type GateOptions } from '../../../src/index.ts'
 import { ticket as koaTicket, websocket as onKoa } from '../../../src/koa.ts'
 import { apiKey } from '../../../src/schemes.ts'
+import { patientClock } from '../../support/beats.ts'
 
 /** Small apps with real logins, which tell a client what they saw of its request. */
 
@@ -90,6 +91,7 @@ export type Add = (app: express.Express, gate: Gate, requireLogin: RequestHandle
 export async function expressApp(options: Options = {}, add: Add = () => undefined): Promise<MadeApp> {
   const gate = createGate({
     identify: (req: Known) => (req.user === undefined ? null : { subject: req.user, session: sessionOf(req) }),
+    clock: patientClock,
     ...options,
   })
   const app = express()
@@ -141,6 +143,7 @@ function sessionOf(req: Known): string | undefined {
 export async function koaApp(options: Options = {}): Promise<MadeApp> {
   const gate = createGate({
     identify: (ctx: Context) => (ctx.state['user'] === undefined ? null : { subject: ctx.state['user'] as string }),
+    clock: patientClock,
     ...options,
   })
   const app = new Koa()
@@ -186,6 +189,7 @@ export async function fastifyApp(options: Options = {}): Promise<MadeApp> {
   type Request = FastifyRequest & { user?: string }
   const gate = createGate({
     identify: (request: Request) => (request.user === undefined ? null : { subject: request.user }),
+    clock: patientClock,
     ...options,
   })
   const [runs, log]: [Seen[], string[]] = [[], []]
@@ -232,7 +236,7 @@ export async function fastifyApp(options: Options = {}): Promise<MadeApp> {
 /** No app that decides: a scheme and a WebSocket library. */
 export async function schemesApp(options: Options = {}): Promise<MadeApp> {
   const keys = Object.entries(API_KEYS).map(([subject, key]) => ({ key, subject }))
-  const gate = createGate({ authenticate: apiKey({ keys }), ...options })
+  const gate = createGate({ authenticate: apiKey({ keys }), clock: patientClock, ...options })
   const runs: Seen[] = []
   const wss = new WebSocketServer({ noServer: true })
   wss.on('connection', (socket, req) => {

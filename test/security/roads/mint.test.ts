@@ -3,8 +3,9 @@ import { after, before, describe, it } from 'node:test'
 import { createGate } from '../../../src/index.ts'
 import type { RawResponse } from '../../support/raw.ts'
 import { trapFaults } from '../../support/trap.ts'
+import { HeldClock } from '../../unit/credentials/helpers.ts'
 import { API_KEYS, expressApp, jwtFor, schemesApp, SESSION_APPS } from './apps.ts'
-import { codeOf, ORIGIN, SECRET, serve, wait, WatchedStore, type Headers, type Served } from './support.ts'
+import { codeOf, ORIGIN, SECRET, serve, WatchedStore, type Headers, type Served } from './support.ts'
 
 let trap: ReturnType<typeof trapFaults>
 before(() => {
@@ -175,10 +176,11 @@ describe('a session may have 10 tickets outstanding', () => {
   })
 
   it('expiry frees them', async () => {
-    await using served = await serve(expressApp, { tickets: { lifetime: 700, perSession: 2 } })
+    const clock = new HeldClock()
+    await using served = await serve(expressApp, { tickets: { lifetime: 700, perSession: 2 }, clock })
     await outstanding(served, bearer('alice'), 2)
     assert.equal((await served.mint(bearer('alice'))).status, 429)
-    await wait(720)
+    clock.pass(700)
     await outstanding(served, bearer('alice'), 2)
     assert.equal((await served.mint(bearer('alice'))).status, 429)
   })

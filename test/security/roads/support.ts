@@ -181,9 +181,3 @@ export function assertNowhere(words: readonly string[], what: unknown, where: st
     assert.equal(at, -1, `${where}: …${text.slice(Math.max(0, at - 80), at + 40)}`)
   }
 }
-
-export function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
-}

@@ -11,18 +11,9 @@ import { createGate, memoryTicketStore, type TicketStore } from '../../../src/in
 import { connectRaw, handshakeText, reset } from '../../support/raw.ts'
 import { valuesOf } from '../../support/response.ts'
 import { trapFaults } from '../../support/trap.ts'
+import { HeldClock } from '../../unit/credentials/helpers.ts'
 import { API_KEYS, expressApp, fastifyApp, jwtFor, koaApp, schemesApp, seen, type Build } from './apps.ts'
-import {
-  ORIGIN,
-  SECRET,
-  serve,
-  serveMade,
-  wait,
-  WatchedStore,
-  type Dialled,
-  type Headers,
-  type Served,
-} from './support.ts'
+import { ORIGIN, SECRET, serve, serveMade, WatchedStore, type Dialled, type Headers, type Served } from './support.ts'
 
 let trap: ReturnType<typeof trapFaults>
 before(() => {
@@ -111,11 +102,12 @@ describe('a ticket is good for', () => {
   })
 
   it('15 s by default, and not a moment longer than it was given', async () => {
-    await using served = await serve(expressApp, { tickets: { lifetime: 500 } })
+    const clock = new HeldClock()
+    await using served = await serve(expressApp, { clock })
     const [early, late] = [await served.ticket(alice), await served.ticket(alice)]
-    await wait(100)
+    clock.pass(14_999)
     assert.equal(saidOf(await served.dial(`/live?ticket=${early}`)), 'alice')
-    await wait(410)
+    clock.pass(1)
     assert.deepEqual(saidOf(await served.dial(`/live?ticket=${late}`)), [401, 'invalid_ticket'])
   })
 
@@ -130,9 +122,10 @@ describe('a ticket is good for', () => {
         return kept.get(id)
       },
     }
-    await using served = await serve(expressApp, { tickets: { store, lifetime: 100 }, secret: SECRET })
+    const clock = new HeldClock()
+    await using served = await serve(expressApp, { tickets: { store, lifetime: 100 }, secret: SECRET, clock })
     const ticket = await served.ticket(alice)
-    await wait(110)
+    clock.pass(100)
     assert.deepEqual(saidOf(await served.dial(`/live?ticket=${ticket}`)), [401, 'invalid_ticket'])
   })
 })
@@ -298,10 +291,12 @@ describe('once taken a ticket is gone', () => {
     const store = new WatchedStore()
     await using served = await serve(expressApp, { tickets: { store }, secret: SECRET, limits: { deadline: 120 } })
     const ticket = await served.ticket(alice)
-    store.before = async () => wait(200)
+    let go = (): void => undefined
+    const held = new Promise<void>((resolve) => (go = resolve))
+    store.before = () => held
     assert.deepEqual(saidOf(await served.dial(`/live?ticket=${ticket}`)), [503, 'handshake_timeout'])
-    await wait(100)
     store.before = undefined
+    go()
     assert.deepEqual(saidOf(await served.dial(`/live?ticket=${ticket}`)), [401, 'invalid_ticket'])
   })
 })

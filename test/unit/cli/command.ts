@@ -20,7 +20,7 @@ export function start(
     cwd: root,
     env: { ...rest, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: 180_000,
   })
 }
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { freePort } from '../../support/ports.ts'
 import { listen, type Listening } from '../../support/servers.ts'
 import { command, ended, start } from './command.ts'
 
@@ -20,7 +21,7 @@ async function refusing(status: number, headers: Record<string, string>, body: s
   return await listen(createServer((_req, res) => void res.writeHead(status, headers).end(body)))
 }
 
-const urlOf = ({ port }: Listening): string => `ws://127.0.0.1:${port}/ws`
+const urlOf = ({ port }: Pick<Listening, 'port'>): string => `ws://127.0.0.1:${port}/ws`
 
 test('--send sends, prints the first message that comes back, and closes', async () => {
   let closed: Promise<unknown[]> | undefined
@@ -113,9 +114,7 @@ test('a refusal without advice shows where it leads and what it says, bounded an
 })
 
 test('no server, no WebSocket server, no answer: exit code 2', async () => {
-  const gone = await listen(createServer())
-  await gone.close()
-  const dead = await command(['dial', urlOf(gone)])
+  const dead = await command(['dial', urlOf({ port: await freePort() })])
   assert.deepEqual([dead.code, dead.stdout], [2, ''])
   assert.match(dead.stderr, /cannot be reached: ECONNREFUSED/)
   await using silent = await listen(createServer(() => {}))

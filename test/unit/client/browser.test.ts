@@ -23,7 +23,7 @@ async function failure(url: string, options?: DialOptions): Promise<DialError> {
 }
 
 const SECRET = 'dTop5ecret'
-const LIMIT = { timeout: 10_000 }
+const LIMIT = { timeout: 60_000 }
 const once = { reconnect: false } as const
 
 /** Ways of one URL, so that no test waits for the pause between two questions about it. */

@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import { WebSocketServer } from 'ws'
 import { dial, DialError, type DialOptions } from '../../../src/client.ts'
 import { next } from '../../support/next.ts'
+import { freePort } from '../../support/ports.ts'
 import { listen } from '../../support/servers.ts'
 import { refusing, switching, upgrading, urlOf } from './servers.ts'
 
@@ -101,7 +102,7 @@ test('no more than 64 KiB of a body are read, and the connection is given up', a
 
 test('a refusal whose body never ends is reported with what has come', async () => {
   await using server = await refusing((_req, res) => void res.writeHead(503).write('partly'))
-  const error = await failure(urlOf(server), { timeout: 300 })
+  const error = await failure(urlOf(server), { timeout: 1500 })
   assert.deepEqual([error.code, error.status, error.body], ['refused', 503, 'partly'])
   await server.noneOpen()
 })
@@ -126,9 +127,7 @@ test('a redirect is a refusal and is not followed', async () => {
 })
 
 test('a port where nobody listens is unreachable', async () => {
-  const server = await listen(createServer())
-  await server.close()
-  const error = await failure(urlOf(server))
+  const error = await failure(urlOf({ port: await freePort() }))
   assert.deepEqual([error.code, error.reason, error.status], ['unreachable', 'ECONNREFUSED', undefined])
 })
 

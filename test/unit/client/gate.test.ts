@@ -9,7 +9,7 @@ import { createGate } from '../../../src/index.ts'
 import { next } from '../../support/next.ts'
 import { listen, type Listening } from '../../support/servers.ts'
 
-const LIMIT = { timeout: 10_000 }
+const LIMIT = { timeout: 60_000 }
 const BASIC = `Basic ${Buffer.from('ann:pass').toString('base64')}`
 
 before(() => {

@@ -7,7 +7,7 @@ import type { Listening } from '../../support/servers.ts'
 import { closing, malformed, switching, text, upgrading, urlOf } from './servers.ts'
 
 /** A message that is lost would be awaited for ever. */
-const LOSES = { timeout: 10_000 }
+const LOSES = { timeout: 60_000 }
 
 async function turns(count: number): Promise<void> {
   for (let done = 0; done < count; done += 1) await turn()

@@ -15,7 +15,7 @@ import { listen, type Listening } from '../../support/servers.ts'
 import { contract } from './contract.ts'
 import { urlOf } from './servers.ts'
 
-const LIMIT = { timeout: 20_000 }
+const LIMIT = { timeout: 120_000 }
 const KEY = { authorization: 'Bearer good' }
 
 before(() => {

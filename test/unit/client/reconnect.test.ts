@@ -9,7 +9,7 @@ import { next } from '../../support/next.ts'
 import { contract } from './contract.ts'
 import { urlOf } from './servers.ts'
 
-const LIMIT = { timeout: 10_000 }
+const LIMIT = { timeout: 60_000 }
 const fast = { minDelay: 1, maxDelay: 5 }
 
 const tries = (facts: Partial<Tries> = {}): Tries => ({ wasOpen: true, canRenew: true, failed: 0, ...facts })

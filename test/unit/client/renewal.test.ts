@@ -19,7 +19,7 @@ import { HeldClock } from '../credentials/helpers.ts'
 import { contract, json, type Contract } from './contract.ts'
 import { urlOf } from './servers.ts'
 
-const LIMIT = { timeout: 30_000 }
+const LIMIT = { timeout: 120_000 }
 const SECRET = 'dTop5ecret'
 const RUNTIMES = [
   ['Node', node.dial],

@@ -46,4 +46,4 @@ export const closing = (code: number): Buffer => frame(8, Buffer.from([code >> 8
 /** A frame with a reserved opcode: a client must fail the connection. */
 export const malformed = (): Buffer => frame(3, Buffer.alloc(0))
 
-export const urlOf = ({ port }: Listening, path = '/ws'): string => `ws://127.0.0.1:${port}${path}`
+export const urlOf = ({ port }: Pick<Listening, 'port'>, path = '/ws'): string => `ws://127.0.0.1:${port}${path}`

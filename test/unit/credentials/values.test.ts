@@ -14,9 +14,9 @@ test('a field value is one line of bytes with no white space around it', () => {
 
 test('a long line that is no field value is refused without delay', () => {
   const started = performance.now()
-  assert.equal(isFieldValue(`a${' '.repeat(100_000)}`), false)
-  assert.equal(isFieldValue(`${'a '.repeat(50_000)}\n`), false)
-  assert.ok(performance.now() - started < 500)
+  assert.equal(isFieldValue(`a${' '.repeat(1_000_000)}`), false)
+  assert.equal(isFieldValue(`${'a '.repeat(500_000)}\n`), false)
+  assert.ok(performance.now() - started < 5000)
 })
 
 test('a b64token is what RFC 6750 says', () => {
