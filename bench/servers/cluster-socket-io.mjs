@@ -34,7 +34,7 @@ export default async function start() {
     const subject = socket.request.headers.cookie.slice('sid='.length)
     const room = rooms.get(subject) ?? new Set()
     rooms.set(subject, room.add(socket))
-    socket.join(subject)
+    void socket.join(subject)
     socket.on('disconnect', () => room.delete(socket))
   })
   return server
