@@ -17,6 +17,7 @@ import {
   type Who,
 } from './faults-checker.ts'
 import type { NodeOptions, Said, Told } from './faults-node.ts'
+import { waitUntilStopped } from '../support/stopped.ts'
 
 export const SPEED = 4
 export const LIMIT = 4
@@ -66,6 +67,7 @@ export class FaultyNode {
   pause(): void {
     this.isPaused = true
     this.process.kill('SIGSTOP')
+    waitUntilStopped(this.process.pid)
   }
 
   resume(): void {

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { connect, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node'
 import type { Program } from './debian.ts'
 import { freePort } from './ports.ts'
+import { waitUntilStopped } from './stopped.ts'
 
 /** nats-server, as Debian installs it: outside the PATH of some users. */
 export function findNats(): Program {
@@ -96,6 +97,7 @@ export class NatsServer implements AsyncDisposable {
   /** Stops the process as it is: connections stay open, and nobody answers. */
   pause(): void {
     this.#server?.kill('SIGSTOP')
+    waitUntilStopped(this.#server?.pid)
   }
 
   resume(): void {

@@ -8,6 +8,7 @@ import { Pool, type PoolConfig } from 'pg'
 import postgres from 'postgres'
 import type { Program } from './debian.ts'
 import { freePort } from './ports.ts'
+import { waitUntilStopped } from './stopped.ts'
 
 const DEBIAN = '/usr/lib/postgresql'
 
@@ -159,6 +160,8 @@ export class PostgresServer implements AsyncDisposable {
   /** Stops the processes as they are: connections stay open, and nobody answers. */
   pause(): void {
     this.#signalAll('SIGSTOP')
+    const pid = this.#server?.pid
+    for (const one of pid === undefined ? [] : [pid, ...childrenOf(pid)]) waitUntilStopped(one)
   }
 
   resume(): void {

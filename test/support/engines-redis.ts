@@ -9,6 +9,7 @@ import { Redis } from 'ioredis'
 import { createClient, type RedisClientOptions } from 'redis'
 import type { Program } from './debian.ts'
 import { freePort } from './ports.ts'
+import { waitUntilStopped } from './stopped.ts'
 
 export function findRedis(): Program {
   const done = spawnSync('redis-server', ['--version'], { encoding: 'utf8', timeout: 120_000 })
@@ -115,6 +116,7 @@ export class RedisServer implements AsyncDisposable {
   /** Stops the process as it is: connections stay open, and nobody answers. */
   pause(): void {
     this.#signal('SIGSTOP')
+    waitUntilStopped(this.#server?.pid)
   }
 
   resume(): void {
