@@ -195,6 +195,20 @@ async function startNats(): Promise<Faulty> {
     kill: async () => await server.kill(),
     restart: async () => await server.restart(),
     wipe: async () => await rm(store, { recursive: true, force: true }),
+    async refuseWrites() {
+      const full: Array<Record<string, unknown>> = []
+      for (const name of (await streamsOf(admin)).filter((stream) => /_log_/.test(stream))) {
+        const { config, state } = (await operate(admin, `STREAM.INFO.${name}`)) as Record<
+          string,
+          Record<string, unknown>
+        >
+        full.push(config!)
+        await operate(admin, `STREAM.UPDATE.${name}`, { ...config, discard: 'new', max_msgs: state!['messages'] })
+      }
+      return async () => {
+        for (const config of full) await operate(admin, `STREAM.UPDATE.${String(config['name'])}`, config)
+      }
+    },
     async lose(after) {
       const log = await streamOf(/_log_/)
       const { state } = (await operate(admin, `STREAM.INFO.${log}`)) as { state: { last_seq: number } }
