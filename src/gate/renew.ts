@@ -29,8 +29,8 @@ export function renewRoute(gate: object): PostRoute {
 async function renewMeant(state: GateState, posted: Posted): Promise<object> {
   const { handshake, identity, order } = posted
   const meant = meantBy(state, posted)
-  // A connection that a revocation has spared is renewed by what is out for everybody else.
-  const isForSome = !('type' in meant) && meant.length > 0
+  // A connection that a revocation has spared is renewed, by its token, by what is out for everybody else.
+  const isForSome = !('type' in meant) && valuesOf(handshake, CONNECTION_FIELD).length > 0
   const out = isForSome ? refuseStale(state) : refuseIdentity(state, identity, order)
   if (out !== undefined) return out
   if ('type' in meant) return meant
